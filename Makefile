@@ -1,0 +1,66 @@
+# Every target makes the virtual environment that it needs. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PROTOS := $(shell find protos/quietus -name '*.proto' 2>/dev/null)
+INPUT ?=
+SECONDS ?= 10
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format protos up down bench docs lock release clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 14
+
+setup: $(STAMP) ## Make .venv with everything that is locked
+
+$(STAMP): requirements.lock requirements-dev.lock pyproject.toml protos/pyproject.toml libs/edge/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; set PYTHON=..." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock -r requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e protos -e libs/edge -e .
+	@touch $@
+
+demo: $(STAMP) ## Simulate people and show the whole road; INPUT=votes.csv replays CREMA-D instead
+	$(BIN)/python -m deploy.demo $(if $(INPUT),--input $(INPUT))
+
+test: $(STAMP) ## Run all tests
+	$(BIN)/pytest
+
+lint: $(STAMP) ## Check style, types, imports and contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m deploy.contracts check
+
+format: $(STAMP) ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/buf format -w --path protos/quietus
+
+protos: $(STAMP) ## Generate the stubs beside the protos
+	$(BIN)/python -m deploy.contracts generate
+
+up: $(STAMP) ## Start Postgres and every service on this machine
+	$(BIN)/python -m deploy.local up
+
+down: $(STAMP) ## Stop what `make up` started
+	$(BIN)/python -m deploy.local down
+
+bench: $(STAMP) ## Measure against references in the same run
+	$(BIN)/python -m bench ingest --seconds $(SECONDS)
+	$(BIN)/python -m bench pipeline --seconds $(SECONDS)
+
+docs: $(STAMP) ## Write the generated pages of docs/
+	$(BIN)/python -m deploy.schema_docs write
+
+lock: $(STAMP) ## Resolve the locks anew
+	$(BIN)/python -m deploy.lock
+
+release: $(STAMP) ## Make the contracts of today the ones that may not break
+	$(BIN)/python -m deploy.contracts release
+
+clean: ## Remove everything that can be made again
+	rm -rf $(VENV) .buf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis protos/build libs/edge/build build *.egg-info protos/*.egg-info libs/edge/*.egg-info
