@@ -1,0 +1,1 @@
+"""The SDK of Quietus for edge apps."""

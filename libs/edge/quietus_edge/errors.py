@@ -1,0 +1,64 @@
+"""What can go wrong at the edge, and how to read what a service says went wrong."""
+
+from collections.abc import Mapping
+
+import grpc
+from google.rpc.error_details_pb2 import ErrorInfo  # type: ignore[import-untyped]
+from grpc_status import rpc_status  # type: ignore[import-untyped]
+
+
+class EdgeError(Exception):
+    """Everything that this package raises on purpose."""
+
+
+class SpoolFullError(EdgeError):
+    """The spool has reached its bound and the prediction was not taken; status() counts it."""
+
+
+class SpoolLockedError(EdgeError):
+    """Another process uses the spool file."""
+
+
+class SessionEndedError(EdgeError):
+    """The session has ended; it takes no more predictions."""
+
+
+class FlushTimeoutError(EdgeError):
+    """Predictions are still not acknowledged. They stay in the spool and are sent later."""
+
+
+class SealingError(EdgeError):
+    """Sealed bytes are damaged, or sealed for another key, table, person or row."""
+
+
+class WrongPassphraseError(SealingError):
+    """The passphrase doesn't open the wrapped private key."""
+
+
+class InvalidInputError(EdgeError):
+    """A value that no service would take; the message names the field."""
+
+
+def error_info(error: grpc.RpcError) -> ErrorInfo | None:
+    """The google.rpc.ErrorInfo of a failed call, if the service sent one."""
+    try:
+        status = rpc_status.from_call(error)
+    except ValueError:  # status details that contradict the code: not ours
+        return None
+    info = ErrorInfo()
+    for detail in status.details if status else ():
+        if detail.Unpack(info):
+            return info
+    return None
+
+
+def reason_of(error: grpc.RpcError) -> str:
+    """The stable reason of a failed call, such as SESSION_ENDED; empty when the service gave none."""
+    info = error_info(error)
+    return info.reason if info else ""
+
+
+def metadata_of(error: grpc.RpcError) -> Mapping[str, str]:
+    """What the service added to the reason, such as server_time; empty when it gave nothing."""
+    info = error_info(error)
+    return info.metadata if info else {}
