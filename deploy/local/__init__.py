@@ -1,0 +1,1 @@
+"""The whole suite on one machine: embedded Postgres and every service under one supervisor."""

@@ -1,0 +1,93 @@
+"""One process of the suite, started again whenever it dies."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+RESTART_SECONDS_FIRST = 0.2
+RESTART_SECONDS_MOST = 10.0
+HEALTHY_AFTER_SECONDS = 10.0
+STOP_SECONDS = 20.0
+
+
+class Child:
+    """Keeps a command running. Its pid stands in `run_dir/<name>.pid`, its output in `logs_dir/<name>.log`."""
+
+    def __init__(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], *, run_dir: Path, logs_dir: Path
+    ) -> None:
+        self.name = name
+        self._command = command
+        self._environment = environment
+        self._pid_file = run_dir / f"{name}.pid"
+        self._log_file = logs_dir / f"{name}.log"
+        self._process: asyncio.subprocess.Process | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self.restarts = 0
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+    def last_words(self, lines: int = 3) -> str:
+        """The end of the log, for a message that says why it did not start."""
+        text = self._log_file.read_text(errors="replace") if self._log_file.exists() else ""
+        return "\n".join(text.strip().splitlines()[-lines:])
+
+    async def start(self) -> None:
+        await self._spawn()
+        self._keeper = asyncio.create_task(self._keep_running(), name=f"keep {self.name}")
+
+    async def stop(self) -> None:
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.wait_for(self._process.wait(), STOP_SECONDS)
+            except TimeoutError:
+                self._process.kill()
+                await self._process.wait()
+        self._pid_file.unlink(missing_ok=True)
+
+    async def _spawn(self) -> None:
+        with self._log_file.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                env=dict(self._environment),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._pid_file.write_text(str(self._process.pid))
+
+    async def _keep_running(self) -> None:
+        loop = asyncio.get_running_loop()
+        pause = RESTART_SECONDS_FIRST
+        while True:
+            started = loop.time()
+            assert self._process is not None
+            await self._process.wait()
+            self.restarts += 1
+            if loop.time() - started > HEALTHY_AFTER_SECONDS:
+                pause = RESTART_SECONDS_FIRST
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, RESTART_SECONDS_MOST)
+            with contextlib.suppress(OSError):
+                await self._spawn()
+
+
+def alive(pid: int) -> bool:
+    """Whether a process of this id exists."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,30 @@
+"""Resolves the locks anew: `python -m deploy.lock`. Universal (Python 3.11 to 3.13, every platform), hashed, free of addresses."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+COMMON = (
+    "--universal",
+    "--python-version=3.11",
+    "--generate-hashes",
+    "--no-header",
+    "--no-emit-index-url",
+    "--no-emit-package=quietus-protos",
+    "--no-emit-package=quietus-edge",
+    "--quiet",
+    "--upgrade",
+)
+RUNTIME = ("pyproject.toml", "protos/pyproject.toml", "libs/edge/pyproject.toml", "--output-file=requirements.lock")
+DEVELOPMENT = ("--group=pyproject.toml:dev", "--constraints=requirements.lock", "--output-file=requirements-dev.lock")
+
+
+def main() -> None:
+    uv = Path(sys.executable).parent / "uv"
+    for inputs in (RUNTIME, DEVELOPMENT):
+        subprocess.run([uv, "pip", "compile", *COMMON, *inputs], cwd=ROOT, check=True)
+
+
+if __name__ == "__main__":
+    main()
