@@ -51,11 +51,7 @@ def generate(target: Path) -> None:
 
 
 def stubs(folder: Path) -> set[str]:
-    return {
-        str(path.relative_to(folder))
-        for pattern in STUB_PATTERNS
-        for path in (folder / "quietus").rglob(pattern)
-    }
+    return {str(path.relative_to(folder)) for pattern in STUB_PATTERNS for path in (folder / "quietus").rglob(pattern)}
 
 
 def regenerate() -> None:
@@ -71,11 +67,7 @@ def differing_stubs() -> list[str]:
         fresh = Path(folder)
         generate(fresh)
         expected, committed = stubs(fresh), stubs(PROTOS)
-        changed = {
-            stub
-            for stub in expected & committed
-            if not filecmp.cmp(fresh / stub, PROTOS / stub, shallow=False)
-        }
+        changed = {stub for stub in expected & committed if not filecmp.cmp(fresh / stub, PROTOS / stub, shallow=False)}
         return sorted((expected ^ committed) | changed)
 
 

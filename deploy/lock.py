@@ -1,4 +1,4 @@
-"""Resolves the locks anew: `python -m deploy.lock`. Universal (Python 3.11 to 3.13, every platform), hashed, free of addresses."""
+"""Resolves the locks anew: `python -m deploy.lock`. Universal, hashed, free of addresses."""
 
 import subprocess
 import sys

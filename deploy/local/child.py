@@ -14,7 +14,10 @@ STOP_SECONDS = 20.0
 
 
 class Child:
-    """Keeps a command running. Its pid stands in `run_dir/<name>.pid`, its output in `logs_dir/<name>.log`."""
+    """Keeps a command running.
+
+    `run_dir` holds its pid (<name>.pid) and what it prints (<name>.out), `logs_dir` what it logs (<name>.log).
+    """
 
     def __init__(
         self, name: str, command: Sequence[str], environment: Mapping[str, str], *, run_dir: Path, logs_dir: Path
@@ -24,6 +27,7 @@ class Child:
         self._environment = environment
         self._pid_file = run_dir / f"{name}.pid"
         self._log_file = logs_dir / f"{name}.log"
+        self.output_file = run_dir / f"{name}.out"
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self.restarts = 0
@@ -55,12 +59,12 @@ class Child:
         self._pid_file.unlink(missing_ok=True)
 
     async def _spawn(self) -> None:
-        with self._log_file.open("ab") as log:
+        with self._log_file.open("ab") as log, self.output_file.open("wb") as output:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,
                 env=dict(self._environment),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
+                stdout=output,
                 stderr=log,
                 start_new_session=True,
             )

@@ -47,7 +47,7 @@ class Plan:
         return serving | {f"{service} metrics": self.metrics_port(service) for service in SERVICES}
 
     def environment(self, service: str, database_url: str) -> dict[str, str]:
-        """The environment of a service's process: this machine's, without another suite's settings, and the suite's own."""
+        """The environment of a service's process: this machine's, with no settings but those of this suite."""
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("QUIETUS_")}
         addresses = {f"QUIETUS_{other.upper()}_ADDRESS": self.address(other) for other in SERVICES}
         own = {
@@ -63,7 +63,9 @@ class Plan:
 
 def plan_from_environment(environ: Mapping[str, str] = os.environ) -> Plan:
     """The plan of this folder: .quietus/ below it, QUIETUS_STATE_DIR and QUIETUS_<SERVICE>_PORT where they are set."""
-    ports = {service: int(environ.get(f"QUIETUS_{service.upper()}_PORT", DEFAULT_PORTS[service])) for service in SERVICES}
+    ports = {
+        service: int(environ.get(f"QUIETUS_{service.upper()}_PORT", DEFAULT_PORTS[service])) for service in SERVICES
+    }
     chosen = {
         key: value
         for key, value in environ.items()

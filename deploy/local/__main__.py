@@ -1,0 +1,148 @@
+"""`python -m deploy.local up|down|status`: the whole suite on this machine."""
+
+import argparse
+import asyncio
+import errno
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from deploy.local.child import alive
+from deploy.local.health import serving
+from deploy.local.plan import HOST, SERVICES, Plan, plan_from_environment
+from deploy.local.supervisor import supervise
+
+UP_SECONDS = 180.0
+DOWN_SECONDS = 60.0
+POLL_SECONDS = 0.1
+FREE_BYTES_AT_LEAST = 512 * 1024 * 1024
+COUNSELOR_COMMAND = ".venv/bin/python -m services.identity token --role counselor --minutes 15"
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def refuse(line: str) -> int:
+    print(f"quietus: {line}", file=sys.stderr)
+    return 1
+
+
+def running_pid(plan: Plan) -> int | None:
+    pid_file = plan.run_dir / "supervisor.pid"
+    pid = int(pid_file.read_text()) if pid_file.exists() else 0
+    return pid if pid and alive(pid) else None
+
+
+def taken_port(plan: Plan) -> str:
+    """A line about the first port that something else listens on; empty when all are free."""
+    for what, port in plan.all_ports().items():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+                setting = f"QUIETUS_{what.split()[0].upper()}_PORT"
+                return f"port {port} ({what}) is in use; stop what listens there or set {setting}"
+    return ""
+
+
+def addresses(plan: Plan) -> dict[str, str]:
+    return {service: plan.address(service) for service in SERVICES}
+
+
+def up(plan: Plan, as_json: bool) -> int:
+    if pid := running_pid(plan):
+        say(
+            json.dumps({"running": True, "pid": pid, "addresses": addresses(plan)})
+            if as_json
+            else f"runs already (process {pid})"
+        )
+        return 0
+    plan.run_dir.mkdir(parents=True, exist_ok=True)
+    plan.logs_dir.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(plan.state_dir).free < FREE_BYTES_AT_LEAST:
+        return refuse(f"less than 512 MiB are free below {plan.state_dir}; make room or set QUIETUS_STATE_DIR")
+    if problem := taken_port(plan):
+        return refuse(problem)
+    ready_file = plan.run_dir / "ready.json"
+    ready_file.unlink(missing_ok=True)
+    with (plan.logs_dir / "supervisor.log").open("ab") as log:
+        supervisor = subprocess.Popen(
+            [sys.executable, "-m", "deploy.local", "supervise"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    (plan.run_dir / "supervisor.pid").write_text(str(supervisor.pid))
+    started = time.monotonic()
+    while not ready_file.exists() and supervisor.poll() is None and time.monotonic() - started < UP_SECONDS:
+        time.sleep(POLL_SECONDS)
+    outcome = (
+        json.loads(ready_file.read_text())
+        if ready_file.exists()
+        else {"error": "the supervisor ended; see supervisor.log"}
+    )
+    if outcome["error"]:
+        return refuse(outcome["error"])
+    if as_json:
+        say(json.dumps({"running": True, "pid": supervisor.pid, "addresses": addresses(plan)}))
+        return 0
+    for service, address in addresses(plan).items():
+        say(f"  {service:<9} {address}   metrics {HOST}:{plan.metrics_port(service)}/metrics")
+    say(f"\nA 15-minute token for a demo counselor:\n  {COUNSELOR_COMMAND}")
+    return 0
+
+
+def down(plan: Plan) -> int:
+    pid = running_pid(plan)
+    if pid is None:
+        say("nothing runs")
+        return 0
+    os.kill(pid, signal.SIGTERM)
+    started = time.monotonic()
+    while alive(pid):
+        if time.monotonic() - started > DOWN_SECONDS:
+            return refuse(f"process {pid} is still stopping; see {plan.logs_dir / 'supervisor.log'}")
+        time.sleep(POLL_SECONDS)
+    (plan.run_dir / "supervisor.pid").unlink(missing_ok=True)
+    say("stopped")
+    return 0
+
+
+async def status(plan: Plan, as_json: bool) -> int:
+    states = dict(zip(SERVICES, await asyncio.gather(*(serving(plan.address(s)) for s in SERVICES)), strict=True))
+    if as_json:
+        say(json.dumps({"running": running_pid(plan) is not None, "serving": states}))
+    else:
+        for service, is_serving in states.items():
+            say(f"  {service:<9} {plan.address(service)}   {'serving' if is_serving else 'not serving'}")
+    return 0 if all(states.values()) else 1
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="deploy.local", description=__doc__)
+    parser.add_argument("command", choices=("up", "down", "status", "supervise"))
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parsed = parser.parse_args(arguments)
+    plan = plan_from_environment()
+    if parsed.command == "up":
+        return up(plan, parsed.json)
+    if parsed.command == "down":
+        return down(plan)
+    if parsed.command == "status":
+        return asyncio.run(status(plan, parsed.json))
+    return asyncio.run(supervise(plan, Path(plan.run_dir / "ready.json")))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
