@@ -1,0 +1,126 @@
+"""The spool's thread. What is asked while it syncs becomes its next transaction: one sync serves many records."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+from quietus_edge.errors import EdgeError, SpoolFullError
+from quietus_edge.spool.file import open_file
+from quietus_edge.spool.rows import Totals
+from quietus_edge.spool.store import Store
+
+MOST_STEPS_IN_A_TRANSACTION = 256
+
+Result = TypeVar("Result")
+Step = Callable[[Store], Any]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    step: Step
+    answer: "Future[Any]"
+
+
+class Spool:
+    """A durable store of records on the device. Open it, `run` steps on its Store, close it.
+
+    `totals` is what the last commit left; `moved_aside` is where a broken file went when this one was opened.
+    """
+
+    totals: Totals
+    moved_aside: Path | None
+
+    def __init__(self, path: Path, max_bytes: int) -> None:
+        self._path = path
+        self._max_bytes = max_bytes
+        self._queue: SimpleQueue[_Asked | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    async def open(self) -> None:
+        """SpoolLockedError while another process has the file; EdgeError when it can't be opened."""
+        opened: Future[None] = Future()
+        self._thread = threading.Thread(target=self._serve, args=(opened,), name="quietus-edge-spool", daemon=True)
+        self._thread.start()
+        await asyncio.wrap_future(opened)
+
+    async def run(self, step: Callable[[Store], Result]) -> Result:
+        """What the step returned, after the commit. What it raised; SpoolFullError when the disk is full."""
+        if self._closed:
+            raise EdgeError("the client is closed")
+        answer: Future[Result] = Future()
+        self._queue.put(_Asked(step, answer))
+        return await asyncio.wrap_future(answer)
+
+    async def close(self) -> None:
+        self._closed = True
+        if self._thread:
+            self._queue.put(None)
+            await asyncio.to_thread(self._thread.join)
+
+    def _serve(self, opened: "Future[None]") -> None:
+        try:
+            file = open_file(self._path)
+            store = Store(file.connection, self._max_bytes)
+        except (EdgeError, sqlite3.Error) as error:
+            opened.set_exception(error)
+            return
+        self.moved_aside = file.moved_aside
+        self.totals = store.totals()
+        opened.set_result(None)
+        while asked := self._queue.get():
+            group, closing = self._gather(asked)
+            self._commit(file.connection, store, group)
+            if closing:
+                break
+        file.close()
+
+    def _gather(self, first: _Asked) -> tuple[list[_Asked], bool]:
+        """Everything that was asked by now, and whether to close after it."""
+        group = [first]
+        while len(group) < MOST_STEPS_IN_A_TRANSACTION:
+            try:
+                asked = self._queue.get_nowait()
+            except Empty:
+                break
+            if asked is None:
+                return group, True
+            group.append(asked)
+        return group, False
+
+    def _commit(self, connection: sqlite3.Connection, store: Store, asked_for: list[_Asked]) -> None:
+        group = [asked for asked in asked_for if asked.answer.set_running_or_notify_cancel()]
+        outcomes: list[tuple[Any, EdgeError | None]] = []
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for asked in group:
+                try:
+                    outcomes.append((asked.step(store), None))
+                except EdgeError as error:
+                    outcomes.append((None, error))
+            connection.execute("COMMIT")
+        except BaseException as error:
+            with suppress(sqlite3.Error):  # a file that can't even be read fails the next step too
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                store.reload()
+            outcomes = [(None, _explained(error))] * len(group)
+        self.totals = store.totals()
+        for asked, (result, failure) in zip(group, outcomes, strict=True):
+            if failure:
+                asked.answer.set_exception(failure)
+            else:
+                asked.answer.set_result(result)
+
+
+def _explained(error: BaseException) -> EdgeError:
+    if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+        return SpoolFullError("the disk is full")
+    return EdgeError(f"the spool failed: {error!r}")
