@@ -54,7 +54,7 @@ bench: $(STAMP) ## Measure against references in the same run
 	$(BIN)/python -m bench pipeline --seconds $(SECONDS)
 
 docs: $(STAMP) ## Write the generated pages of docs/
-	$(BIN)/python -m deploy.schema_docs write
+	$(BIN)/python -m deploy.schema
 
 lock: $(STAMP) ## Resolve the locks anew
 	$(BIN)/python -m deploy.lock
