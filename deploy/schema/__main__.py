@@ -1,4 +1,4 @@
-"""`python -m deploy.schema`: writes docs/schema.md and docs/schema-pending.txt from the seeds and a migrated database."""
+"""`python -m deploy.schema`: writes docs/schema.md and docs/schema-pending.txt from the seeds and a real database."""
 
 import argparse
 import asyncio

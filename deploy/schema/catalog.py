@@ -12,6 +12,7 @@ class LiveColumn:
     type: str  # as format_type() says it
     nullable: bool
     default: str  # as pg_get_expr() says it; empty when there is none
+    generated: bool
     foreign_key: ForeignKey | None
 
 
@@ -33,7 +34,7 @@ class LiveTable:
 COLUMNS = """
 SELECT n.nspname AS schema, c.relname AS name, c.relkind::text AS kind, a.attname AS column,
        format_type(a.atttypid, a.atttypmod) AS type, NOT a.attnotnull AS nullable,
-       coalesce(pg_get_expr(d.adbin, d.adrelid), '') AS default
+       coalesce(pg_get_expr(d.adbin, d.adrelid), '') AS default, a.attgenerated = 's' AS generated
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -45,7 +46,8 @@ ORDER BY 1, 2, a.attnum
 CONSTRAINTS = """
 SELECT n.nspname AS schema, c.relname AS name, k.contype::text AS kind, pg_get_constraintdef(k.oid) AS definition,
        r.relname AS referenced, k.confdeltype::text AS on_delete,
-       (SELECT array_agg(a.attname::text) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum = ANY(k.conkey)) AS columns
+       (SELECT array_agg(a.attname::text) FROM pg_attribute a
+        WHERE a.attrelid = c.oid AND a.attnum = ANY(k.conkey)) AS columns
 FROM pg_constraint k
 JOIN pg_class c ON c.oid = k.conrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -106,6 +108,6 @@ async def read_catalog(dsn: str, slices: tuple[str, ...]) -> dict[str, LiveTable
             )
         foreign_key = foreign_keys.get((*home, row["column"]))
         tables[".".join(home)].columns[row["column"]] = LiveColumn(
-            row["type"], row["nullable"], row["default"], foreign_key
+            row["type"], row["nullable"], row["default"], row["generated"], foreign_key
         )
     return tables

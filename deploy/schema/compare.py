@@ -1,4 +1,4 @@
-"""Compares what the seeds demand with what is there. Every difference is a deviation of the closed list, or a problem."""
+"""Compares what the seeds demand with what is there: a difference is a deviation of the closed list, or a problem."""
 
 import re
 from dataclasses import dataclass, field
@@ -115,7 +115,7 @@ def _postgres_type(seed_type: str) -> str:
 def _default_deviations(column: Column, found: LiveColumn) -> set[str]:
     if column.default.lower() in UUID_DEFAULTS and not found.default:
         return {"APPLICATION_UUID"}
-    if column.type in {"SERIAL", "BIGSERIAL"}:
+    if column.type in {"SERIAL", "BIGSERIAL"} or found.generated:
         return set()
     return set() if _plain_default(column.default) == _plain_default(found.default) else {"default"}
 
@@ -133,9 +133,13 @@ def _reference_deviations(table: Table, column: Column, found: LiveColumn, home:
     if found.foreign_key is None:
         if table.name == "audit_logs":
             return {"AUDIT_FK_DROPPED"}
-        other_slice = home_of(demanded.table).split(".")[0] != home.split(".")[0]
+        other_slice = _slice_of(home_of(demanded.table)) != _slice_of(home)
         return {"CROSS_SLICE_FK_DROPPED"} if other_slice and demanded.table != "users" else {"foreign key"}
     return set() if found.foreign_key.on_delete == demanded.on_delete else {"on delete"}
+
+
+def _slice_of(home: str) -> str:
+    return home.partition(".")[0]
 
 
 def _compare_check(table: Table, check: str, home: str, live: LiveTable, result: Comparison) -> None:
@@ -156,7 +160,7 @@ def _essence(check: str, home: str) -> tuple[frozenset[str], frozenset[str]]:
     """The columns of a check, and the values that it compares them with."""
     values = frozenset(re.findall(r"'([^']*)'", check)) | frozenset(re.findall(r"(?<![\w'])-?\d+(?:\.\d+)?", check))
     bare = re.sub(r"'[^']*'|::[\w ]+(\[\])?", " ", check)
-    words = {word for word in re.findall(r"[a-z_]\w*", bare)}
+    words = set(re.findall(r"[a-z_]\w*", bare))
     return frozenset(column_in(home, word) for word in words - {"check", "and", "or", "in", "any", "array"}), values
 
 
@@ -167,7 +171,7 @@ def _compare_index(
     where = f" WHERE {index.predicate}" if index.predicate else ""
     item = f"{table.name} {'KEY' if index.unique else 'INDEX'} ({', '.join(index.columns)}){where}"
     if live.view:
-        slice_name = home.split(".")[0]
+        slice_name = _slice_of(home)
         based = any(
             _same(columns[:1], candidate.columns[:1])
             for name, base in catalog.items()
