@@ -23,6 +23,18 @@ class SessionEndedError(EdgeError):
     """The session has ended; it takes no more predictions."""
 
 
+class OtherPersonError(EdgeError):
+    """The spool holds predictions of another person than the API key's."""
+
+
+class DeliveryError(EdgeError):
+    """Sending is blocked, by a revoked key for instance; `reason` is stable. What waits stays in the spool."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(f"{reason}: {message}")
+        self.reason = reason
+
+
 class FlushTimeoutError(EdgeError):
     """Predictions are still not acknowledged. They stay in the spool and are sent later."""
 

@@ -112,6 +112,10 @@ class Store:
         if predictions:
             self._count("dropped", reason, predictions)
 
+    def is_drained(self) -> bool:
+        """Whether nothing waits: no record, and no session whose end the server doesn't know."""
+        return not self._waiting and not self._db.execute("SELECT 1 FROM sessions WHERE end_us IS NOT NULL").fetchone()
+
     # records
 
     def append(self, key: int, predictions: Iterable[Prediction], captured_until: datetime, *, danger: bool) -> None:

@@ -1,0 +1,36 @@
+"""When to try again, and how soon."""
+
+import random
+
+import grpc
+
+from quietus_edge.errors import reason_of
+
+# The session or its data can never be taken; asking again would change nothing.
+HOPELESS = frozenset({"SESSION_ENDED", "SESSION_EXPIRED", "SESSION_EXISTS", "SESSION_TIME_OUT_OF_BOUNDS"})
+
+
+class Backoff:
+    """Exponential with full jitter: a delay is uniform between zero and a limit that doubles.
+
+    Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+    """
+
+    def __init__(self, first_seconds: float, longest_seconds: float) -> None:
+        self._first = first_seconds
+        self._longest = longest_seconds
+        self._limit = first_seconds
+
+    def next_seconds(self) -> float:
+        limit = self._limit
+        self._limit = min(2 * limit, self._longest)
+        return random.uniform(0, limit)  # noqa: S311  # spreads clients, guards nothing
+
+    def reset(self) -> None:
+        self._limit = self._first
+
+
+def is_unreachable(error: grpc.RpcError) -> bool:
+    """UNAVAILABLE, or the call's own deadline ran out without any service's answer."""
+    code = error.code()
+    return code is grpc.StatusCode.UNAVAILABLE or (code is grpc.StatusCode.DEADLINE_EXCEEDED and not reason_of(error))

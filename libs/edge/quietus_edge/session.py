@@ -1,0 +1,118 @@
+"""A session as an app sees it: a stretch of time in which one person is monitored."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from uuid import UUID
+
+from quietus.ingest.v1.predictions_pb2 import Prediction
+from quietus_edge import messages
+from quietus_edge.errors import InvalidInputError
+from quietus_edge.ids import uuid7
+from quietus_edge.keys import Keys
+from quietus_edge.predictions import LONGEST_CHUNK, Audio, Chunk, Text, Vision
+from quietus_edge.spool import Spool, Store
+
+LONGEST_SESSION = timedelta(hours=24)
+
+Fact = tuple[str, bytes]
+
+
+class Session:
+    """Made by EdgeClient.session(). After 24 hours it ends by itself and goes on as its successor."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        keys: Keys,
+        wake: Callable[[int], None],
+        session_id: UUID | None,
+        start: datetime | None,
+    ) -> None:
+        if start and start.tzinfo is None:
+            raise InvalidInputError("a session needs a start with a timezone")
+        self._spool = spool
+        self._keys = keys
+        self._wake = wake
+        self._is_live = start is None
+        self._start = start or datetime.now(UTC)
+        self._last_end = self._start
+        self._key = -1
+        self._succession = asyncio.Lock()
+        self.session_id = session_id or uuid7(self._start)
+
+    async def __aenter__(self) -> "Session":
+        await self._open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.end()
+
+    async def record(
+        self,
+        *,
+        vision: Vision | None = None,
+        audio: Audio | None = None,
+        text: Text | None = None,
+        chunk: Chunk | None = None,
+    ) -> Chunk:
+        """Keeps what the models said of one chunk, durably, and returns the chunk.
+
+        Without `chunk`, the window runs from the end of the one before to now. Pass a chunk again for a modality that
+        comes late, or Chunk.between(start, end) for a window of your own.
+        InvalidInputError names a value that no service would take. SessionEndedError. SpoolFullError.
+        """
+        return await self.keep(vision, audio, text, chunk)
+
+    async def keep(
+        self, vision: Vision | None, audio: Audio | None, text: Text | None, chunk: Chunk | None, *facts: Fact
+    ) -> Chunk:
+        """record(), and facts that the spool keeps in the same transaction."""
+        chunk = chunk or self._window_until_now()
+        seal = await self._keys.seal_for(chunk.chunk_id) if text and text.transcript else None
+        predictions = messages.predictions(chunk, vision, audio, text, seal)
+        async with self._succession:
+            if chunk.end - self._start > LONGEST_SESSION:
+                await self._succeed(chunk.start)
+            await self._append(predictions, chunk.end, facts)
+        self._last_end = max(self._last_end, chunk.end)
+        self._wake(self._key)
+        return chunk
+
+    async def end(self, at: datetime | None = None) -> None:
+        """Ends the session at `at`, but never before its last chunk. The first end stands."""
+        key, end = self._key, at or self._default_end()
+        await self._spool.run(lambda store: store.end_session(key, end))
+        self._wake(key)
+
+    async def _open(self) -> None:
+        session_id, start = self.session_id, self._start
+        self._key = await self._spool.run(lambda store: store.open_session(session_id, start))
+        self._wake(self._key)
+
+    async def _succeed(self, start: datetime) -> None:
+        await self.end(self._last_end)
+        self._start = start
+        self.session_id = uuid7(start)
+        await self._open()
+
+    async def _append(self, predictions: list[Prediction], captured_until: datetime, facts: tuple[Fact, ...]) -> None:
+        key, danger = self._key, messages.points_to_danger(predictions)
+
+        def step(store: Store) -> None:
+            store.append(key, predictions, captured_until, danger=danger)
+            for name, value in facts:
+                store.set_fact(name, value)
+
+        await self._spool.run(step)
+
+    def _default_end(self) -> datetime:
+        return min(datetime.now(UTC), self._start + LONGEST_SESSION) if self._is_live else self._last_end
+
+    def _window_until_now(self) -> Chunk:
+        now = datetime.now(UTC)
+        start = min(max(self._last_end, now - LONGEST_CHUNK), now)
+        return Chunk.between(start, now)

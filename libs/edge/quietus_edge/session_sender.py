@@ -1,0 +1,126 @@
+"""Brings one session to the server: start, predictions, end; again and again until it is done."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import grpc
+
+from quietus.ingest.v1.ingest_pb2 import EndSessionRequest, StartSessionRequest
+from quietus_edge.connection import Connection
+from quietus_edge.errors import EdgeError, metadata_of, reason_of
+from quietus_edge.ids import uuid7
+from quietus_edge.messages import timestamp
+from quietus_edge.retry import HOPELESS, Backoff, is_unreachable
+from quietus_edge.settings import Limits
+from quietus_edge.spool import Spool, SpooledSession
+from quietus_edge.status import Problem, Reports
+from quietus_edge.stream import PredictionStream
+
+# Below this, a session out of bounds isn't the clock's fault: it is older than what the server keeps.
+SMALLEST_SKEW = timedelta(hours=1)
+
+
+class SessionSender:
+    """`wake` tells it that its session has something new."""
+
+    def __init__(self, key: int, connection: Connection, spool: Spool, reports: Reports, limits: Limits) -> None:
+        self._key = key
+        self._connection = connection
+        self._spool = spool
+        self._reports = reports
+        self._limits = limits
+        self._backoff = Backoff(limits.first_retry_seconds, limits.longest_retry_seconds)
+        self._progressed = False
+        self._token_forgotten = False
+        self.wake = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until the session is done, or has nothing to send for now."""
+        while session := await self._spool.run(lambda store: store.session(self._key)):
+            if session.started and not session.waiting_records and not session.end:
+                return
+            self._progressed = False
+            try:
+                await self._advance(session)
+            except grpc.RpcError as error:
+                await self._recover(session, error)
+            except TimeoutError:
+                pass  # the server kept a finished stream open; what it didn't acknowledge is sent again
+            except EdgeError as error:
+                await self._pause_after(Problem(type(error).__name__, str(error), str(session.session_id)))
+            else:
+                if not self._progressed:  # a server that ends streams without taking anything isn't asked at once
+                    await asyncio.sleep(self._backoff.next_seconds())
+
+    async def _advance(self, session: SpooledSession) -> None:
+        if not session.started:
+            await self._start(session)
+        elif session.waiting_records:
+            stream = PredictionStream(session, self._spool, self._reports, self._limits, self.wake, self._progress)
+            await stream.run(self._connection)
+        else:
+            await self._end(session)
+
+    async def _start(self, session: SpooledSession) -> None:
+        start = session.start + (session.skew or timedelta(0))
+        request = StartSessionRequest(session_id=str(session.session_id), start_time=timestamp(start))
+        await self._connection.ingest.StartSession(
+            request, metadata=await self._connection.metadata(), timeout=self._connection.timeout_seconds
+        )
+        await self._spool.run(lambda store: store.mark_started(self._key, True))
+        self._progress()
+
+    async def _end(self, session: SpooledSession) -> None:
+        assert session.end
+        end = session.end + (session.skew or timedelta(0))
+        request = EndSessionRequest(session_id=str(session.session_id), end_time=timestamp(end))
+        await self._connection.ingest.EndSession(
+            request, metadata=await self._connection.metadata(), timeout=self._connection.timeout_seconds
+        )
+        await self._spool.run(lambda store: store.forget_session(self._key))
+        self._progress()
+
+    async def _recover(self, session: SpooledSession, error: grpc.RpcError) -> None:
+        reason = reason_of(error) or error.code().name
+        problem = Problem(reason, f"the service answered {error.code().name}", str(session.session_id))
+        if is_unreachable(error):
+            self._reports.unreachable(reason)
+            await asyncio.sleep(self._backoff.next_seconds())
+        elif error.code() is grpc.StatusCode.UNAUTHENTICATED and not self._token_forgotten:
+            self._token_forgotten = True
+            self._connection.forget_token()
+        elif reason == "SESSION_TIME_OUT_OF_BOUNDS" and (skew := _skew(session, error)):
+            await self._correct_clock(session, skew)
+        elif reason in HOPELESS:
+            await self._spool.run(lambda store: store.forget_session(self._key, reason))
+            self._reports.tell(problem)
+        elif reason == "SESSION_NOT_FOUND":
+            await self._spool.run(lambda store: store.mark_started(self._key, False))
+            await self._pause_after(problem)
+        else:
+            await self._pause_after(problem)
+
+    async def _correct_clock(self, session: SpooledSession, skew: timedelta) -> None:
+        session_id = uuid7(session.start + skew)
+        await self._spool.run(lambda store: store.correct_clock(self._key, session_id, skew))
+        message = f"the device's clock is off by {skew}; the session goes on under a new id"
+        self._reports.tell(Problem("CLOCK_CORRECTED", message, str(session_id)))
+
+    async def _pause_after(self, problem: Problem) -> None:
+        self._reports.block(problem)
+        await asyncio.sleep(self._limits.problem_pause_seconds)
+
+    def _progress(self) -> None:
+        self._progressed = True
+        self._token_forgotten = False
+        self._backoff.reset()
+        self._reports.progress()
+
+
+def _skew(session: SpooledSession, error: grpc.RpcError) -> timedelta | None:
+    """What the server's clock adds to the device's; None when it explains nothing or was corrected before."""
+    try:
+        skew = datetime.fromisoformat(metadata_of(error)["server_time"]).astimezone(UTC) - datetime.now(UTC)
+    except (KeyError, ValueError):
+        return None
+    return skew if session.skew is None and abs(skew) >= SMALLEST_SKEW else None
