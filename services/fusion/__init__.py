@@ -1,0 +1,1 @@
+"""Fuses the modalities of a chunk into one risk with its reasons."""

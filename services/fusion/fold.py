@@ -1,0 +1,198 @@
+"""Folds client batches into a session's results. Which order they come in, and how they are grouped, leaves the
+state alone.
+"""
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from services.fusion.dissonance import Finding, interpret
+from services.fusion.explanation import NO_CONCERN, leading_reason
+from services.fusion.fuse import FusedChunk
+from services.fusion.inputs import ChunkInputs, Prediction, Window
+from services.fusion.model import FusionModel
+from services.fusion.session_state import START, SessionState, advance, judged_after
+from services.fusion.vocabulary import Level
+
+
+@dataclass(frozen=True, slots=True)
+class ClientBatch:
+    """What the device of one session sent together; at least one prediction."""
+
+    user_id: UUID
+    anonymous_id: str
+    session_id: UUID
+    receive_time: datetime
+    batch_number: int
+    predictions: Sequence[Prediction]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a session stands: all that the result of its next chunk depends on."""
+
+    state: SessionState = START
+    reason: str = NO_CONCERN  # the leading reason of the level
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkResult(Window):
+    """One chunk, fused, and where the session stands after it."""
+
+    revision: int
+    batch_number: int  # the newest client batch that touched it
+    model_version: str
+    fused: FusedChunk
+    standing: Standing
+
+    @property
+    def state(self) -> SessionState:
+        return self.standing.state
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedResult:
+    """A result to be written, with what goes with it."""
+
+    result: ChunkResult
+    is_stored: bool  # an older revision of it is in the table
+    is_explained: bool  # an explanation is kept with it
+    finding: Finding | None  # of dissonance
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """Every version that a result names, and the one that new results are made with."""
+
+    versions: Mapping[str, FusionModel]
+    active: FusionModel
+
+
+class SessionFold:
+    """The part of one session that some batches may change: its results from the first such chunk to the newest, in
+    the order of capture, the inputs of the chunks that are touched again, and the standing before them all.
+    """
+
+    def __init__(
+        self,
+        models: Models,
+        before: Standing,
+        results: Sequence[ChunkResult],
+        inputs: Mapping[UUID, ChunkInputs],
+    ) -> None:
+        self._models = models
+        self._before = before
+        self._inputs = dict(inputs)
+        self._stored = frozenset(result.chunk_id for result in results)
+        self._results = _with_judged(models, before.state, results)
+        self._keys = [result.key for result in results]
+        self._first_changed = len(results)
+
+    def merge(self, batch: ClientBatch) -> Sequence[ChunkInputs]:
+        """Takes in what a batch brings; returns the chunks that it touches, as they now are, in the order of
+        capture.
+        """
+        touched = set()
+        for prediction in batch.predictions:
+            known = self._inputs.get(prediction.chunk_id) or ChunkInputs.nothing_of(prediction)
+            self._inputs[prediction.chunk_id] = known.with_modality(prediction.modality, prediction.content)
+            touched.add(prediction.chunk_id)
+        return sorted((self._inputs[chunk_id] for chunk_id in touched), key=lambda chunk: chunk.key)
+
+    def apply(
+        self, batch_number: int, touched: Sequence[ChunkInputs], fused: Sequence[FusedChunk]
+    ) -> Sequence[ChunkResult]:
+        """Puts the touched chunks in their places and goes on from the first of them to the newest of the session.
+
+        Returns the touched ones at their new revision, and those later ones whose level changed, which count as
+        touched too.
+        """
+        for chunk, chunk_fused in zip(touched, fused, strict=True):
+            self._place(chunk, chunk_fused)
+        touched_ids = {chunk.chunk_id for chunk in touched}
+        first = bisect_left(self._keys, touched[0].key)
+        self._first_changed = min(self._first_changed, first)
+        changed = []
+        for place in range(first, len(self._results)):
+            before = self._results[place]
+            after = advanced(self._models.versions[before.model_version], self._standing_before(place).state, before)
+            if before.chunk_id in touched_ids or after.state.level is not before.state.level:
+                after = replace(after, revision=before.revision + 1, batch_number=batch_number)
+                changed.append(after)
+            self._results[place] = after
+        return changed
+
+    def _place(self, chunk: ChunkInputs, fused: FusedChunk) -> None:
+        version = self._models.active.version
+        place = bisect_left(self._keys, chunk.key)
+        if place < len(self._keys) and self._keys[place] == chunk.key:
+            self._results[place] = replace(self._results[place], fused=fused, model_version=version)
+            return
+        self._keys.insert(place, chunk.key)
+        self._results.insert(
+            place,
+            ChunkResult(
+                chunk_id=chunk.chunk_id,
+                capture_start_time=chunk.capture_start_time,
+                capture_end_time=chunk.capture_end_time,
+                revision=0,
+                batch_number=0,
+                model_version=version,
+                fused=fused,
+                standing=Standing(),
+            ),
+        )
+
+    def _standing_before(self, place: int) -> Standing:
+        return self._results[place - 1].standing if place else self._before
+
+    @property
+    def newest(self) -> ChunkResult:
+        return self._results[-1]
+
+    @property
+    def new_chunks(self) -> int:
+        return len(self._results) - len(self._stored)
+
+    def changes(self) -> Sequence[ChangedResult]:
+        """What is to be written: every result from the first changed one on."""
+        return [
+            ChangedResult(
+                result=result,
+                is_stored=result.chunk_id in self._stored,
+                is_explained=_is_explained(self._standing_before(place), result.standing),
+                finding=finding_of(self._models.versions[result.model_version], result),
+            )
+            for place, result in enumerate(self._results)
+            if place >= self._first_changed
+        ]
+
+
+def advanced(model: FusionModel, before: SessionState, result: ChunkResult) -> ChunkResult:
+    """The result with the standing that follows from the state before it."""
+    state = advance(model, before, result, result.fused)
+    return replace(result, standing=Standing(state, leading_reason(result.fused, state.level, state.cause)))
+
+
+def finding_of(model: FusionModel, result: ChunkResult) -> Finding | None:
+    return interpret(model.dissonance, result.fused.direction, result.fused.dissonance_score, result.state.judged)
+
+
+def _is_explained(before: Standing, after: Standing) -> bool:
+    return (
+        after.state.level >= Level.HIGH or after.state.level is not before.state.level or after.reason != before.reason
+    )
+
+
+def _with_judged(models: Models, before: SessionState, results: Sequence[ChunkResult]) -> list[ChunkResult]:
+    """Stored results don't repeat which chunks before them were judged: it follows from the directions."""
+    judged = before.judged
+    rebuilt = []
+    for result in results:
+        model = models.versions[result.model_version]
+        judged = judged_after(model, judged, result.chunk_id, result.fused.direction)
+        standing = replace(result.standing, state=replace(result.state, judged=judged))
+        rebuilt.append(replace(result, standing=standing))
+    return rebuilt

@@ -1,0 +1,167 @@
+"""Fuses chunks: from inputs to distress, emotions and dissonance. One implementation for one chunk and for many.
+
+Every step works element by element or adds in a fixed order, so a chunk alone and the same chunk among thousands
+have the same bits, and so has a replay on the same platform and numpy version.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from services.fusion import dissonance, emotion, pooling, reliability, words
+from services.fusion.inputs import Booleans, Floats, InputArrays, Integers
+from services.fusion.model import FusionModel
+from services.fusion.vocabulary import Direction, Emotion, Level, Modality
+
+
+@dataclass(frozen=True, slots=True)
+class FusedArrays:
+    """n chunks."""
+
+    present: Booleans  # (n, 3)
+    probability: Floats  # (n, 3): distress that each modality says, [0, 1]
+    confidence_in: Floats  # (n, 3): its confidence
+    pooled: pooling.Pooled
+    emotions: Floats  # (n, 6), NaN where nothing is shown
+    compared: dissonance.Compared
+    valence: Floats  # (n,), of what is said
+    floor: Integers  # (n,), level that the words demand, or words.NO_FLOOR
+    critical_cue: Booleans  # (n,)
+
+
+def fuse(model: FusionModel, arrays: InputArrays) -> FusedArrays:
+    said = words.probabilities(model.distress, arrays)
+    emotions = _emotions(model, arrays)
+    return FusedArrays(
+        present=arrays.present,
+        probability=said,
+        confidence_in=arrays.confidence,
+        pooled=pooling.pool(model.distress, arrays.present, said, arrays.confidence),
+        emotions=emotions,
+        compared=dissonance.compare(
+            model.dissonance, model.emotion.base_rates, emotions, arrays.valence, arrays.deflection
+        ),
+        valence=arrays.valence,
+        floor=words.level_floors(arrays),
+        critical_cue=arrays.critical_signal,
+    )
+
+
+def _emotions(model: FusionModel, arrays: InputArrays) -> Floats:
+    shown = []
+    for modality, table in ((Modality.VISION, model.emotion.vision), (Modality.AUDIO, model.emotion.audio)):
+        column = modality - 1
+        evidence, trusted = reliability.evidence(
+            model.emotion,
+            table,
+            arrays.emotion[:, column],
+            arrays.confidence[:, column],
+            arrays.distribution[:, column],
+        )
+        shown.append((evidence, arrays.present[:, column] & reliability.is_evidence(model.emotion, trusted)))
+    (vision, has_vision), (audio, has_audio) = shown
+    return emotion.stack(model.emotion, vision, audio, has_vision, has_audio)
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """What one modality adds to the logit: weight x confidence x (logit(probability) - prior logit)."""
+
+    modality: Modality
+    probability: float
+    weight: float
+    confidence: float
+    logit: float
+
+
+@dataclass(frozen=True, slots=True)
+class FusedChunk:
+    """One chunk by itself, before the session's state."""
+
+    score: float
+    logit: float
+    prior_logit: float
+    evidence: float  # share of all evidence that there could be, [0, 1]
+    confidence: float
+    contributions: tuple[Contribution, ...]  # by modality number
+    emotions: tuple[float, ...] | None  # six, in the order of KNOWN_EMOTIONS
+    direction: Direction
+    dissonance_score: float
+    said_valence: float | None
+    shown_valence: float | None
+    shown_emotion: Emotion | None
+    floor: Level | None
+    critical_cue: bool
+
+
+def chunks_of(model: FusionModel, fused: FusedArrays) -> Sequence[FusedChunk]:
+    weights = [model.distress.weights[modality.label] for modality in Modality]
+    columns = zip(
+        fused.present.tolist(),
+        fused.probability.tolist(),
+        fused.confidence_in.tolist(),
+        fused.pooled.contributions.tolist(),
+        fused.pooled.logit.tolist(),
+        fused.pooled.score.tolist(),
+        fused.pooled.evidence.tolist(),
+        fused.pooled.confidence.tolist(),
+        fused.emotions.tolist(),
+        fused.compared.direction.tolist(),
+        fused.compared.score.tolist(),
+        fused.compared.shown_valence.tolist(),
+        fused.compared.shown_emotion.tolist(),
+        fused.valence.tolist(),
+        fused.floor.tolist(),
+        fused.critical_cue.tolist(),
+        strict=True,
+    )
+    return [
+        FusedChunk(
+            score=score,
+            logit=logit,
+            prior_logit=fused.pooled.prior_logit,
+            evidence=evidence,
+            confidence=confidence,
+            contributions=tuple(
+                Contribution(modality, probability[i], weights[i], confidences[i], parts[i])
+                for i, modality in enumerate(Modality)
+                if present[i]
+            ),
+            emotions=None if math.isnan(emotions[0]) else tuple(emotions),
+            direction=Direction(direction),
+            dissonance_score=dissonance_score,
+            said_valence=_known(said_valence),
+            shown_valence=_known(shown_valence),
+            shown_emotion=Emotion(shown_emotion) if shown_emotion else None,
+            floor=Level(floor) if floor else None,
+            critical_cue=critical_cue,
+        )
+        for (
+            present,
+            probability,
+            confidences,
+            parts,
+            logit,
+            score,
+            evidence,
+            confidence,
+            emotions,
+            direction,
+            dissonance_score,
+            shown_valence,
+            shown_emotion,
+            said_valence,
+            floor,
+            critical_cue,
+        ) in columns
+    ]
+
+
+def fuse_chunks(model: FusionModel, arrays: InputArrays) -> Sequence[FusedChunk]:
+    return chunks_of(model, fuse(model, arrays)) if len(arrays.present) else []
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else value
