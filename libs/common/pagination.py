@@ -1,0 +1,50 @@
+"""Page tokens that nobody can read or change, and page sizes."""
+
+import hashlib
+import json
+import os
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from libs.common.rpc.errors import AppError, ErrorKind
+
+_NONCE_BYTES = 12
+
+PageValue = str | int | None
+
+
+class PageTokens:
+    """Seals where a page ended, bound to one method and its filters.
+
+    Without a secret the tokens end with the process.
+    """
+
+    def __init__(self, secret: bytes = b"") -> None:
+        self._cipher = AESGCM(hashlib.sha256(secret or os.urandom(32)).digest())
+
+    def seal(self, method: str, values: Sequence[PageValue]) -> str:
+        nonce = os.urandom(_NONCE_BYTES)
+        sealed = self._cipher.encrypt(nonce, json.dumps(list(values)).encode(), method.encode())
+        return urlsafe_b64encode(nonce + sealed).decode().rstrip("=")
+
+    def open(self, method: str, token: str) -> tuple[PageValue, ...] | None:
+        """The sealed values; None for the empty token, which asks for the first page.
+
+        INVALID_ARGUMENT PAGE_TOKEN_INVALID: not a token of this method and these filters.
+        """
+        if not token:
+            return None
+        try:
+            raw = urlsafe_b64decode(token + "=" * (-len(token) % 4))
+            content = self._cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], method.encode())
+        except (InvalidTag, ValueError) as error:
+            raise AppError(ErrorKind.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID", field="page_token") from error
+        return tuple(json.loads(content))
+
+
+def page_size(requested: int, default: int, maximum: int) -> int:
+    """How many items a page holds; zero asks for the default."""
+    return min(requested, maximum) if requested > 0 else default
