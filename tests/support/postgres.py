@@ -1,0 +1,64 @@
+"""Databases for tests: one server a test process, one migrated template, one cheap copy of it a test."""
+
+import asyncio
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+from sqlalchemy import make_url
+
+from libs.common.db.alembic_env import slices_with_migrations
+from libs.common.db.embedded import NOT_DURABLE, EmbeddedPostgres
+from libs.common.db.migrate import migrate_all
+
+TEMPLATE = "quietus_template"
+
+
+@contextmanager
+def running_server() -> Iterator[str]:
+    """A server in a folder that goes with it; the administrator's DSN."""
+    folder = Path(tempfile.mkdtemp(prefix="quietus-test-"))
+    server = EmbeddedPostgres(folder / "postgres", NOT_DURABLE)
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def make_template(admin_dsn: str) -> None:
+    """A database with every slice's tables, to be copied."""
+    asyncio.run(execute(admin_dsn, f"CREATE DATABASE {TEMPLATE}"))
+    for slice_name in slices_with_migrations():
+        try:
+            migrate_all(in_database(admin_dsn, TEMPLATE), [slice_name])
+        except Exception as error:  # noqa: BLE001
+            warnings.warn(f"{slice_name} does not migrate: {error!r}", stacklevel=1)
+
+
+async def create_database(admin_dsn: str, template: str = TEMPLATE) -> str:
+    """A database of its own; the administrator's DSN in it."""
+    name = f"test_{uuid4().hex}"
+    await execute(admin_dsn, f"CREATE DATABASE {name} TEMPLATE {template}")
+    return in_database(admin_dsn, name)
+
+
+async def drop_database(admin_dsn: str, dsn: str) -> None:
+    await execute(admin_dsn, f"DROP DATABASE {make_url(dsn).database} WITH (FORCE)")
+
+
+async def execute(dsn: str, statement: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def in_database(dsn: str, name: str) -> str:
+    return make_url(dsn).set(database=name).render_as_string(hide_password=False)
