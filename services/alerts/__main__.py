@@ -1,0 +1,1 @@
+"""`python -m services.alerts`: serves until SIGTERM. `python -m services.alerts parked list|retry`: what a follower parked."""

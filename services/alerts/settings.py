@@ -1,0 +1,22 @@
+"""What alerts can be told."""
+
+from pydantic import Field
+
+from libs.common.settings import CommonSettings
+
+
+class AlertsSettings(CommonSettings):
+    port: int = 50055
+    metrics_port: int = 51055
+
+    alert_fresh_hours: float = Field(default=24, gt=0, description="a result captured longer ago opens a delayed alert")
+    reopen_after_minutes: float = Field(default=60, ge=0, description="how long high is quiet after a resolution")
+
+    webhook_url: str = Field(default="", repr=False, description="where notifications are posted; empty: nowhere")
+    webhook_timeout_seconds: float = Field(default=5, gt=0, le=30)
+    webhook_attempts: int = Field(default=8, ge=1, le=50)
+    webhook_first_pause_seconds: float = Field(default=1, gt=0)
+    webhook_longest_pause_seconds: float = Field(default=300, gt=0)
+
+    feed_retention_days: int = Field(default=7, ge=1)
+    feed_retention_max_days: int = Field(default=30, ge=1)

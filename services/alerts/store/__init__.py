@@ -1,0 +1,1 @@
+"""All SQL of the slice, a file an aggregate."""

@@ -1,0 +1,74 @@
+"""What fusion and patterns said. idx_risk_facts_since serves a person's facts since a moment."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from libs.common.db.database import Transaction
+from services.alerts.risk import Fact, Level, Source
+from services.alerts.tables import METADATA, RISK_FACTS
+
+USERS = METADATA.tables["alerts.users"]
+
+
+async def lock_person(tx: Transaction, user_id: UUID) -> None:
+    """Until the transaction ends, nobody else derives or changes this person's alerts."""
+    await tx.execute(select(USERS.c.user_id).where(USERS.c.user_id == user_id).with_for_update())
+
+
+async def add(tx: Transaction, user_id: UUID, facts: Sequence[Fact]) -> None:
+    """Keeps facts once; the same fact again is the same."""
+    rows = [
+        {
+            "user_id": user_id,
+            "source": fact.source,
+            "session_id": fact.session_id,
+            "chunk_id": fact.chunk_id,
+            "revision": fact.revision,
+            "risk_level": fact.level,
+            "risk_score": fact.score,
+            "risk_factors": list(fact.factors),
+            "capture_time": fact.capture_time,
+            "receive_time": fact.receive_time,
+        }
+        for fact in facts
+    ]
+    await tx.execute(upsert(RISK_FACTS).values(rows).on_conflict_do_nothing())
+
+
+async def since(tx: Transaction, user_id: UUID, moment: datetime | None) -> list[Fact]:
+    """The person's facts received after a moment; all of them when there is none."""
+    statement = select(RISK_FACTS).where(RISK_FACTS.c.user_id == user_id)
+    if moment is not None:
+        statement = statement.where(RISK_FACTS.c.receive_time > moment)
+    return [
+        Fact(
+            Source(row.source),
+            row.session_id,
+            row.chunk_id,
+            row.revision,
+            Level(row.risk_level),
+            row.risk_score,
+            tuple(row.risk_factors),
+            row.capture_time,
+            row.receive_time,
+        )
+        for row in await tx.fetch_all(statement)
+    ]
+
+
+async def alarmed(tx: Transaction, user_id: UUID, results: Sequence[tuple[Source, UUID, UUID]]) -> set[UUID]:
+    """Sessions among the results of which an alarming fact is kept: only there a lower revision is worth a fact."""
+    statement = (
+        select(RISK_FACTS.c.session_id)
+        .distinct()
+        .where(
+            RISK_FACTS.c.user_id == user_id,
+            RISK_FACTS.c.session_id.in_({session_id for _, session_id, _ in results}),
+            RISK_FACTS.c.risk_level >= Level.HIGH,
+        )
+    )
+    return {row.session_id for row in await tx.fetch_all(statement)}

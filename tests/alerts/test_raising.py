@@ -1,0 +1,81 @@
+"""The feeds of fusion and patterns end in the same alerts, in whatever order they are read."""
+
+from itertools import permutations
+from typing import Any
+
+import pytest
+
+from libs.common.db.database import Database
+from services.alerts.risk import Level
+from tests.alerts.support import PERSON, assessed, follow_fusion, follow_patterns, fused
+from tests.conftest import MakeDatabase
+
+ALERTS = """
+SELECT alert_id, risk_level, risk_score, risk_factors, risk_interpretation, created_at, state, session_id, delayed
+FROM risk_alerts ORDER BY alert_id
+"""
+EVENTS = """
+SELECT event_id, kind, risk_level, risk_score, source, session_id, chunk_id, event_time
+FROM alert_events ORDER BY event_time, event_id
+"""
+
+
+async def derived(database: Database) -> tuple[list[Any], list[Any]]:
+    async with database.read() as tx:
+        return list(await tx.fetch_all(ALERTS)), list(await tx.fetch_all(EVENTS))
+
+
+@pytest.fixture
+def database(make_database: MakeDatabase) -> Database:
+    return make_database("alerts")
+
+
+async def test_one_alert_that_rises(database: Database) -> None:
+    await follow_fusion(database, fused(0, Level.LOW, 0.1), fused(1, Level.HIGH, 0.7))
+    await follow_fusion(database, fused(2, Level.CRITICAL, 0.9, cue=True))
+    alerts, events = await derived(database)
+    assert [(alert.risk_level, alert.risk_score) for alert in alerts] == [("critical", 0.9)]
+    assert [event.kind for event in events] == ["opened", "raised"]
+    assert alerts[0].risk_factors == ["CRITICAL_CUE", "AUDIO_DISTRESS"]
+
+
+async def test_the_same_events_again_change_nothing(database: Database) -> None:
+    batch = [fused(1, Level.HIGH, 0.7), fused(2, Level.CRITICAL, 0.9)]
+    await follow_fusion(database, *batch)
+    before = await derived(database)
+    await follow_fusion(database, *batch)
+    assert await derived(database) == before
+
+
+async def test_a_lower_revision_is_told_and_closes_nothing(database: Database) -> None:
+    await follow_fusion(database, fused(1, Level.HIGH, 0.7), fused(1, Level.LOW, 0.2, revision=2))
+    alerts, events = await derived(database)
+    assert [alert.risk_level for alert in alerts] == ["high"]
+    assert [event.kind for event in events] == ["opened", "lowered"]
+
+
+async def test_feeds_in_any_order_end_in_the_same_rows(make_database: MakeDatabase) -> None:
+    steps = [
+        (follow_fusion, fused(1, Level.HIGH, 0.6)),
+        (follow_fusion, fused(3, Level.CRITICAL, 0.9)),
+        (follow_patterns, assessed(1, Level.HIGH, 0.7)),
+        (follow_patterns, assessed(2, Level.HIGH, 0.8, revision=2)),
+    ]
+    database = make_database("alerts")
+    outcomes = []
+    for order in permutations(steps):
+        for follow, event in order:
+            await follow(database, event)
+        outcomes.append(await derived(database))
+        async with database.transaction() as tx:
+            await tx.execute("DELETE FROM users WHERE user_id = :user_id", {"user_id": PERSON})
+    assert all(outcome == outcomes[0] for outcome in outcomes)
+    assert [event.source for event in outcomes[0][1]] == ["fusion", "patterns", "patterns", "fusion"]
+
+
+async def test_an_alert_and_its_rise_to_critical_are_notified_once_each(database: Database) -> None:
+    await follow_fusion(database, fused(1, Level.HIGH, 0.7), fused(2, Level.HIGH, 0.8))
+    await follow_fusion(database, fused(3, Level.CRITICAL, 0.9))
+    async with database.read() as tx:
+        levels = [row.risk_level for row in await tx.fetch_all("SELECT risk_level FROM notifications ORDER BY 1")]
+    assert levels == ["critical", "high"]
