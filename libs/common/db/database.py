@@ -90,7 +90,7 @@ class Database:
     def __init__(self, dsn: str, slice_name: str, pool_size: int = 5, statement_timeout_seconds: float = 10.0) -> None:
         self.slice_name = slice_name
         # Called after a commit that appended to the outbox, with what it appended.
-        self.published: list[Callable[[Sequence[Batch]], None]] = []
+        self.after_append: list[Callable[[Sequence[Batch]], None]] = []
         # Called after every commit that may have written; like all hooks they are quick and don't wait.
         self.after_commit: list[Callable[[], None]] = []
         # Called when a COMMIT failed: nobody knows whether it was carried out.
@@ -129,7 +129,7 @@ class Database:
                 yield tx
                 await tx.write_queued()
             if tx.batches:
-                _call(self.published, tx.batches)
+                _call(self.after_append, tx.batches)
             _call(self.after_commit)
 
     @asynccontextmanager
