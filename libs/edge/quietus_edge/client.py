@@ -28,8 +28,8 @@ def tls(root_certificates: Path | None = None) -> grpc.ChannelCredentials:
 class EdgeClient:
     """Keeps what one person's device records in `spool`, and brings it to the service whenever that can be reached.
 
-    A spool belongs to one person, and to one process at a time. Without `tls`, only addresses on this machine are taken,
-    unless `insecure` says that the network can be trusted. `on_refused` and `on_problem` are called on the event loop.
+    A spool belongs to one person, and to one process at a time. Without `tls`, only addresses on this machine are
+    taken, unless `insecure` says that the network can be trusted. The callbacks run on the event loop.
     """
 
     def __init__(

@@ -31,6 +31,11 @@ class Backoff:
 
 
 def is_unreachable(error: grpc.RpcError) -> bool:
-    """UNAVAILABLE, or the call's own deadline ran out without any service's answer."""
-    code = error.code()
-    return code is grpc.StatusCode.UNAVAILABLE or (code is grpc.StatusCode.DEADLINE_EXCEEDED and not reason_of(error))
+    """UNAVAILABLE, or no service's answer at all: the call's own deadline ran out, or its stream ended under it."""
+    code, local = error.code(), not reason_of(error)
+    return (
+        code is grpc.StatusCode.UNAVAILABLE
+        or (code is grpc.StatusCode.DEADLINE_EXCEEDED and local)
+        # grpc.aio's own words for a message that was being written when the stream ended
+        or (code is grpc.StatusCode.INTERNAL and local and str(error.details()).startswith("Internal error from Core"))
+    )

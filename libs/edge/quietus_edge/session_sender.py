@@ -68,7 +68,8 @@ class SessionSender:
             request, metadata=await self._connection.metadata(), timeout=self._connection.timeout_seconds
         )
         await self._spool.run(lambda store: store.mark_started(self._key, True))
-        self._progress()
+        self._progressed = True
+        self._reports.progress()
 
     async def _end(self, session: SpooledSession) -> None:
         assert session.end
@@ -96,7 +97,8 @@ class SessionSender:
             self._reports.tell(problem)
         elif reason == "SESSION_NOT_FOUND":
             await self._spool.run(lambda store: store.mark_started(self._key, False))
-            await self._pause_after(problem)
+            self._reports.tell(problem)
+            await asyncio.sleep(self._backoff.next_seconds())
         else:
             await self._pause_after(problem)
 

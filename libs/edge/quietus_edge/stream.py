@@ -2,7 +2,10 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from typing import Any
+
+import grpc
 
 from quietus.ingest.v1.ingest_pb2 import (
     Acknowledgement,
@@ -47,38 +50,42 @@ class PredictionStream:
 
     async def run(self, connection: Connection) -> None:
         """AioRpcError when the stream fails, TimeoutError when the server doesn't end it, EdgeError from the spool."""
-        metadata = await connection.metadata()
-        async with asyncio.timeout(None) as self._time_to_close:
-            call = connection.ingest.StreamPredictions(self._requests(), metadata=metadata)
+        call = connection.ingest.StreamPredictions(metadata=await connection.metadata())
+        async with asyncio.timeout(None) as time_to_close:
+            sending = asyncio.create_task(self._send(call, time_to_close))
             try:
                 async for response in call:
                     await self._take(response)
             finally:
                 call.cancel()
+                sending.cancel()
+                await asyncio.gather(sending, return_exceptions=True)
         if self._failure:
             raise self._failure
 
-    async def _requests(self) -> AsyncIterator[StreamPredictionsRequest]:
-        yield StreamPredictionsRequest(open=OpenStream(session_id=str(self._session.session_id)))
+    async def _send(self, call: Any, time_to_close: asyncio.Timeout) -> None:
         try:
-            async for batch in self._batches():
-                self._window.sent(batch)
-                yield StreamPredictionsRequest(batch=batch.message)
-        except EdgeError as error:  # gRPC would swallow it
+            await call.write(StreamPredictionsRequest(open=OpenStream(session_id=str(self._session.session_id))))
+            await self._send_batches(call)
+        except (grpc.RpcError, asyncio.InvalidStateError):
+            return  # the reader hears why the stream ended
+        except EdgeError as error:
             self._failure = error
-        closing_at = asyncio.get_running_loop().time() + self._limits.stream_close_seconds
-        self._time_to_close.reschedule(closing_at)
+        await call.done_writing()
+        time_to_close.reschedule(asyncio.get_running_loop().time() + self._limits.stream_close_seconds)
 
-    async def _batches(self) -> AsyncIterator[Batch]:
+    async def _send_batches(self, call: Any) -> None:
         key = self._session.key
         for batch in await self._spool.run(lambda store: store.fixed_batches(key)):
-            await self._window.wait_for_room(batch.size)
-            if self._draining:
-                return
-            yield batch
+            await self._send_batch(call, batch)
         while fixed := await self._next_batch():
-            await self._window.wait_for_room(fixed.size)
-            yield fixed
+            await self._send_batch(call, fixed)
+
+    async def _send_batch(self, call: Any, batch: Batch) -> None:
+        await self._window.wait_for_room(batch.size)
+        if not self._draining:
+            self._window.sent(batch)
+            await call.write(StreamPredictionsRequest(batch=batch.message))
 
     async def _next_batch(self) -> Batch | None:
         """Fixes the next batch: at once when nothing is in flight, else after a moment in which more may come."""
