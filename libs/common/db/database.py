@@ -178,7 +178,11 @@ class Database:
     async def _block(
         self, connection: AsyncConnection, block: "asyncpg.transaction.Transaction"
     ) -> AsyncIterator[None]:
-        await block.start()
+        try:
+            await block.start()
+        except BaseException:
+            await connection.invalidate()
+            raise
         try:
             yield
         except BaseException:

