@@ -14,7 +14,6 @@ COMMON = (
     "--no-emit-package=quietus-protos",
     "--no-emit-package=quietus-edge",
     "--quiet",
-    "--upgrade",
 )
 RUNTIME = ("pyproject.toml", "protos/pyproject.toml", "libs/edge/pyproject.toml", "--output-file=requirements.lock")
 DEVELOPMENT = ("--group=pyproject.toml:dev", "--constraints=requirements.lock", "--output-file=requirements-dev.lock")
