@@ -1,10 +1,10 @@
 """Weeks of simulated people, streamed by the edge SDK as an app would, and read back when they are settled."""
 
 import asyncio
-from typing import TYPE_CHECKING
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import grpc
@@ -17,6 +17,10 @@ from quietus.patterns.v1.patterns_pb2 import GetCurrentPatternRequest
 from quietus.patterns.v1.patterns_pb2_grpc import PatternServiceStub
 from quietus_edge import EdgeClient
 from quietus_edge.simulation import SimulatedSession, generate
+
+if TYPE_CHECKING:
+    from quietus.fusion.v1.fusion_pb2_grpc import FusionServiceAsyncStub
+    from quietus.patterns.v1.patterns_pb2_grpc import PatternServiceAsyncStub
 
 PERSONAS = ("calm", "declining", "masking", "crisis", "camera_failure")
 WEEKS = 5
@@ -46,10 +50,6 @@ def planned(persona: str) -> list[SimulatedSession]:
 async def stream(
     suite: Suite, person: Person, sessions: list[SimulatedSession], spool: Path, progress: Progress
 ) -> None:
-
-if TYPE_CHECKING:
-    from quietus.fusion.v1.fusion_pb2_grpc import FusionServiceAsyncStub
-    from quietus.patterns.v1.patterns_pb2_grpc import PatternServiceAsyncStub
     """Returns when the service has acknowledged everything."""
     client = EdgeClient(
         suite.addresses["ingest"],
