@@ -4,7 +4,8 @@ Compiled once per message type into a list of field checks. Beyond the options, 
 timestamp a time between the years 1 and 9999.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -20,70 +21,71 @@ class Validator:
     """Checks messages of any type against their contracts."""
 
     def __init__(self) -> None:
-        self._checks: dict[str, list[_FieldCheck]] = {}
+        self._fields: dict[str, list[_Field]] = {}
 
     def check(self, message: Message) -> None:
-        """INVALID_ARGUMENT INVALID_FIELD, with a violation for each field, at most MAX_VIOLATIONS."""
-        violations: list[Violation] = []
-        self._collect(message, "", violations)
-        if violations:
-            raise AppError(ErrorKind.INVALID_ARGUMENT, "INVALID_FIELD", "a field can't be taken", violations=violations)
+        """INVALID_ARGUMENT INVALID_FIELD, naming every violation, at most MAX_VIOLATIONS."""
+        self.compile(message.DESCRIPTOR)
+        if violations := list(islice(self._violations(message, ""), MAX_VIOLATIONS)):
+            text = "a field can't be taken"
+            raise AppError(ErrorKind.INVALID_ARGUMENT, "INVALID_FIELD", text, violations=violations)
 
     def compile(self, descriptor: Any) -> None:
-        """Prepares a message type and everything in it, so that a contract which can't be checked stops the start."""
-        if descriptor.full_name in self._checks:
+        """Prepares a message type and everything in it. ValueError: the contract holds what can't be checked."""
+        if descriptor.full_name in self._fields:
             return
-        checks = self._checks[descriptor.full_name] = []
+        fields = self._fields[descriptor.full_name] = [_Field(field) for field in descriptor.fields]
+        fields[:] = [field for field in fields if field.can_be_violated]
         for field in descriptor.fields:
             if field.message_type:
                 self.compile(field.message_type)
-            checks.append(_FieldCheck(field))
 
-    def _collect(self, message: Message, path: str, violations: list[Violation]) -> None:
-        if message.DESCRIPTOR.full_name not in self._checks:
-            self.compile(message.DESCRIPTOR)
-        for check in self._checks[message.DESCRIPTOR.full_name]:
-            for submessage, sub_path in check.collect(message, path, violations):
-                if len(violations) < MAX_VIOLATIONS:
-                    self._collect(submessage, sub_path, violations)
+    def _violations(self, message: Message, path: str) -> Iterator[Violation]:
+        for field in self._fields[message.DESCRIPTOR.full_name]:
+            where = path + field.name
+            if not field.is_set(message):
+                if field.required:
+                    yield Violation(where, "MISSING", "is required")
+                if field.required or field.has_presence:
+                    continue
+            value = getattr(message, field.name)
+            yield from _broken(field.list_rules, value, where)
+            for item, item_path in field.items(value, where):
+                yield from _broken(field.item_rules, item, item_path)
+                if field.is_message:
+                    yield from self._violations(item, f"{item_path}.")
 
 
-class _FieldCheck:
+class _Field:
     """The compiled rules of one field."""
 
     def __init__(self, field: FieldDescriptor) -> None:
-        self._name = field.name
-        self._is_message = field.message_type is not None
+        self.name = field.name
+        self.is_message = field.message_type is not None
+        self.has_presence = field.has_presence
+        self.required = is_required(field)
+        self.list_rules = list_rules(field)
+        self.item_rules = item_rules(field)
         self._is_list = field.is_repeated
-        self._has_presence = field.has_presence
-        self._required = is_required(field)
-        self._list_rules = list_rules(field)
-        self._item_rules = item_rules(field)
 
-    def collect(self, message: Message, path: str, violations: list[Violation]) -> Iterable[tuple[Message, str]]:
-        """Appends what is wrong with the field itself; returns the messages in it with their paths."""
-        value = getattr(message, self._name)
-        is_set = message.HasField(self._name) if self._has_presence else bool(value)
-        where = path + self._name
-        if not is_set and self._required:
-            violations.append(Violation(where, "MISSING", "is required"))
-            return ()
-        if not is_set and self._has_presence:
-            return ()
-        if self._is_list:
-            _apply(self._list_rules, value, where, violations)
-            items = [(item, f"{where}[{index}]") for index, item in enumerate(value)]
-        else:
-            items = [(value, where)]
-        for item, item_path in items:
-            _apply(self._item_rules, item, item_path, violations)
-        return [(item, f"{item_path}.") for item, item_path in items] if self._is_message else ()
+    @property
+    def can_be_violated(self) -> bool:
+        return bool(self.required or self.is_message or self.list_rules or self.item_rules)
+
+    def is_set(self, message: Message) -> bool:
+        return message.HasField(self.name) if self.has_presence else bool(getattr(message, self.name))
+
+    def items(self, value: Any, where: str) -> Iterator[tuple[Any, str]]:
+        """The value, or each item of a list, with its path."""
+        if not self._is_list:
+            yield value, where
+            return
+        for index, item in enumerate(value):
+            yield item, f"{where}[{index}]"
 
 
-def _apply(rules: list[Rule], value: Any, where: str, violations: list[Violation]) -> None:
-    for rule in rules:
-        if len(violations) < MAX_VIOLATIONS and not rule.accepts(value):
-            violations.append(Violation(where, rule.reason, rule.description))
+def _broken(rules: list[Rule], value: Any, where: str) -> Iterator[Violation]:
+    return (Violation(where, rule.reason, rule.description) for rule in rules if not rule.accepts(value))
 
 
 def parser(message_type: type[Message], validator: Validator | None) -> Parser:

@@ -36,7 +36,7 @@ class Keyring:
             content = json.loads(path.read_text())
             keys = {key_id: b64decode(key) for key_id, key in content["keys"].items()}
             return cls(content["active"], keys, b64decode(content["index_key"]))
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise KeyringError(f"{path} is missing or damaged") from error
 
     @classmethod

@@ -6,8 +6,8 @@ from typing import Any
 
 import grpc
 import pytest
-from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
-from grpc_status import rpc_status  # type: ignore[import-untyped]
+from google.rpc.error_details_pb2 import RetryInfo
+from grpc_status import rpc_status
 
 from libs.common.rpc.drain import current_drain
 from libs.common.settings import CommonSettings
@@ -134,3 +134,13 @@ async def test_drain_cancels_what_outlives_the_grace() -> None:
         await running.server.drain(0.05)
         with pytest.raises(grpc.aio.AioRpcError):
             await started
+
+
+async def test_message_beyond_the_bound_is_refused_and_the_next_is_taken() -> None:
+    gate = Gate()
+    gate.open.set()
+    async with serving(probe_parts(UnaryUnary=gate.unary), CommonSettings(max_receive_message_bytes=2048)) as running:
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await call(running.channel, "UnaryUnary", bytes(4096), running.tokens.metadata())
+        assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert (await call(running.channel, "UnaryUnary", REQUEST, running.tokens.metadata())).position == 1
