@@ -3,7 +3,7 @@
 import asyncio
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]  # ships no types
 
 CALL_SECONDS = 1.0
 POLL_SECONDS = 0.1
@@ -18,7 +18,7 @@ async def serving(address: str) -> bool:
             )
         except grpc.aio.AioRpcError:
             return False
-        return response.status == health_pb2.HealthCheckResponse.SERVING
+        return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
 
 
 async def wait_until_serving(address: str, within_seconds: float) -> bool:

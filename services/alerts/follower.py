@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from libs.common.db.database import Transaction
-from libs.common.feed.follower import FeedEvent, UnknownEvent
+from libs.common.feed.handler import FeedEvent, UnknownEvent
 from libs.common.people.store import ensure_user
 from libs.common.timestamps import to_datetime
 from quietus.common.v1.types_pb2 import Modality

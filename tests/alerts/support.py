@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from libs.common.db.database import Database
-from libs.common.feed.follower import FeedEvent
+from libs.common.feed.handler import FeedEvent
 from libs.common.timestamps import to_timestamp
 from quietus.common.v1.types_pb2 import MODALITY_AUDIO
 from quietus.fusion.v1 import events_pb2 as fusion_events
