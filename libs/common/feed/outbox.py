@@ -65,7 +65,15 @@ def payloads_by_partition(events: Iterable[OutboxEvent], partitions: int) -> dic
 
 async def write(tx: Transaction, events: Sequence[OutboxEvent]) -> list[Batch]:
     """Appends one batch for each partition that the events touch. Has to be the last statement of the transaction."""
-    partitions: int = await tx.driver.fetchval(_PARTITION_COUNT)
-    payloads = payloads_by_partition(events, partitions)
+    payloads = payloads_by_partition(events, await _partition_count(tx))
     rows = await tx.driver.fetch(_APPEND, list(payloads), list(payloads.values()))
     return [Batch(row["partition"], row["position"], row["commit_time"], payloads[row["partition"]]) for row in rows]
+
+
+async def _partition_count(tx: Transaction) -> int:
+    """Asked once a connection: the count is fixed when the slice is made."""
+    known = tx.connection.info
+    if "feed_partitions" not in known:
+        known["feed_partitions"] = await tx.driver.fetchval(_PARTITION_COUNT)
+    count: int = known["feed_partitions"]
+    return count

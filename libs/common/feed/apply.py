@@ -1,0 +1,97 @@
+"""Applies what came and moves the cursor, both in one transaction: each event counts exactly once, whatever crashes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from libs.common import failpoints
+from libs.common.db.database import Database, Transaction
+from libs.common.feed.cursor import CursorMovedError, move_cursor
+from libs.common.feed.failure import Fault, fault_of, reason_to_park
+from libs.common.feed.handler import FeedHandler, UnknownEvent
+from libs.common.feed.inbox import ReceivedEvent
+from libs.common.feed.parked import BEHIND, park, parked_among
+from libs.common.feed.stop import FeedStoppedError
+
+_ATTEMPTS: Final = 3
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Applier:
+    """For one partition of one source."""
+
+    database: Database
+    source: str
+    partition: int
+    handler: FeedHandler
+
+    async def apply(self, events: Sequence[ReceivedEvent], expected: int, position: int) -> int:
+        """Applies the events and moves the cursor from expected to position; returns how many events were parked.
+
+        What fails three times together is applied event by event, and only what fails then is parked.
+        Raises CursorMovedError, FeedStoppedError for an event of an unknown kind, and AppError UNAVAILABLE.
+        """
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return await self._apply_together(events, expected, position)
+            except UnknownEvent:
+                raise FeedStoppedError("UNKNOWN_EVENT") from None
+            except CursorMovedError:
+                raise
+            except Exception as error:
+                fault = fault_of(error)
+                if fault is Fault.OUTAGE or (fault is Fault.CONTENTION and attempt == _ATTEMPTS):
+                    raise
+                _log.warning("feed batch failed", **self._place(position), attempt=attempt, exc_info=error)
+        return await self._apply_one_by_one(events, expected, position)
+
+    async def _apply_together(self, events: Sequence[ReceivedEvent], expected: int, position: int) -> int:
+        async with self.database.transaction() as tx:
+            parked = await parked_among(tx, self.source, {received.person for received in events})
+            behind = [received for received in events if received.person in parked]
+            await park(tx, self.source, self.partition, behind, BEHIND)
+            if len(behind) < len(events):
+                await self.handler.apply(tx, [each.event for each in events if each.person not in parked])
+            await self._move_cursor(tx, expected, position)
+        failpoints.hit("follower.after_commit")
+        return len(behind)
+
+    async def _apply_one_by_one(self, events: Sequence[ReceivedEvent], expected: int, position: int) -> int:
+        count = 0
+        async with self.database.transaction() as tx:
+            parked = await parked_among(tx, self.source, {received.person for received in events})
+            for received in events:
+                reason = BEHIND if received.person in parked else await self._try(tx, received)
+                if reason is not None:
+                    await park(tx, self.source, self.partition, [received], reason)
+                    parked.add(received.person)
+                    count += 1
+            await self._move_cursor(tx, expected, position)
+        failpoints.hit("follower.after_commit")
+        return count
+
+    async def _try(self, tx: Transaction, received: ReceivedEvent) -> str | None:
+        """Why the event can't be applied; None when it was."""
+        try:
+            async with tx.savepoint():
+                await self.handler.apply(tx, [received.event])
+        except UnknownEvent:
+            raise FeedStoppedError("UNKNOWN_EVENT") from None
+        except Exception as error:
+            if fault_of(error, connection_lost=tx.driver.is_closed()) is not Fault.EVENT:
+                raise
+            reason = reason_to_park(error)
+            _log.error("feed event parked", **self._place(received.event.position), reason=reason)
+            return reason
+        return None
+
+    async def _move_cursor(self, tx: Transaction, expected: int, position: int) -> None:
+        await move_cursor(tx, self.source, self.partition, expected, position)
+        failpoints.hit("follower.before_commit")
+
+    def _place(self, position: int) -> dict[str, str | int]:
+        return {"source": self.source, "partition": self.partition, "position": position}

@@ -1,0 +1,104 @@
+"""What a stream has brought and the follower has not applied yet."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from google.protobuf.message import DecodeError
+
+from libs.common.feed.handler import FeedEvent, UnknownEvent
+from libs.common.feed.stop import FeedStoppedError
+from quietus.common.v1.feed_pb2 import FeedPayload
+
+# Whose events that are about nobody are, so that they too keep their order when one fails.
+NOBODY: Final = UUID(int=0)
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedEvent:
+    """person: whom the event is about, or NOBODY."""
+
+    person: UUID
+    event: FeedEvent
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedBatch:
+    """What the source committed at one position, readable throughout. size in bytes."""
+
+    position: int
+    commit_time: datetime
+    events: Sequence[ReceivedEvent]
+    size: int
+
+
+def read_payload(
+    payload: bytes,
+    position: int,
+    commit_time: datetime,
+    user_of: Callable[[bytes], UUID | None],
+    first_index: int = 0,
+) -> ReceivedBatch:
+    """Raises FeedStoppedError when any of it can't be read: nothing of such a batch is applied."""
+    try:
+        events = [
+            ReceivedEvent(user_of(data) or NOBODY, FeedEvent(position, index, data, commit_time))
+            for index, data in enumerate(FeedPayload.FromString(payload).events, first_index)
+        ]
+    except UnknownEvent:
+        raise FeedStoppedError("UNKNOWN_EVENT") from None
+    except (DecodeError, ValueError):
+        raise FeedStoppedError("UNREADABLE_BATCH") from None
+    return ReceivedBatch(position, commit_time, events, len(payload))
+
+
+class Inbox:
+    """For one task that puts and one that takes. Bounded in bytes: who applies slowly slows down the stream."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._batches: deque[ReceivedBatch] = deque()
+        self._end: Exception | None = None
+        self._ended = False
+        self._something = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+
+    async def put(self, batch: ReceivedBatch) -> None:
+        """Waits for room first."""
+        await self._room.wait()
+        self._batches.append(batch)
+        self._add_bytes(batch.size)
+        self._something.set()
+
+    def end(self, error: Exception | None = None) -> None:
+        """Nothing more will come; the error is raised to the taker after all that came before it."""
+        self._ended, self._end = True, error
+        self._something.set()
+
+    async def take(self, max_events: int) -> list[ReceivedBatch]:
+        """Waits for a batch and takes with it what waits too, up to about max_events. Empty at the end."""
+        await self._something.wait()
+        taken: list[ReceivedBatch] = []
+        count = 0
+        while self._batches and count < max_events:
+            taken.append(self._batches.popleft())
+            self._add_bytes(-taken[-1].size)
+            count += len(taken[-1].events)
+        if not taken and self._end is not None:
+            raise self._end
+        if not self._batches and not self._ended:
+            self._something.clear()
+        return taken
+
+    def _add_bytes(self, size: int) -> None:
+        self._bytes += size
+        if self._bytes < self._max_bytes:
+            self._room.set()
+        else:
+            self._room.clear()
