@@ -10,7 +10,7 @@ import sys
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -22,6 +22,8 @@ _CONFIG_VARIABLE = "QUIETUS_CONFIG"
 _OTHER_VARIABLES = frozenset({_CONFIG_VARIABLE, "QUIETUS_FAILPOINTS", "QUIETUS_FAILPOINTS_LOG"})
 _OTHER_OWNERS = ("edge", "demo", "bench", "deploy", "test")
 
+Port = Annotated[int, Field(ge=0, le=65535)]
+
 
 class CommonSettings(BaseModel):
     """What every service can be told. A service's own settings inherit from it and set their ports."""
@@ -29,8 +31,8 @@ class CommonSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     host: str = "127.0.0.1"
-    port: int = Field(default=0, ge=0, le=65535, description="gRPC; 0 takes any free port")
-    metrics_port: int = Field(default=0, ge=0, le=65535, description="/metrics and /healthz; 0 takes any free port")
+    port: Port = Field(default=0, description="gRPC; 0 takes any free port")
+    metrics_port: Port = Field(default=0, description="/metrics and /healthz; 0 takes any free port")
 
     identity_address: str = "127.0.0.1:50051"
     ingest_address: str = "127.0.0.1:50052"

@@ -25,7 +25,8 @@ class ObservabilityServer:
         return int(self._server.server_address[1])
 
     def close(self) -> None:
-        self._server.shutdown()
+        if self._thread.is_alive():
+            self._server.shutdown()
         self._server.server_close()
 
 

@@ -6,7 +6,7 @@ and frames alone, because their texts may hold data.
 
 import logging
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 import orjson
 import structlog
@@ -17,10 +17,14 @@ from libs.common.observability.failure import describe_failure
 from libs.common.observability.redaction import redacted
 
 
-def configure_logging(service: str, level: str = "info") -> None:
-    """Sends the logs of this process, also those of libraries, to standard output."""
-    structlog.contextvars.bind_contextvars(service=service)
+def configure_logging(service: str, level: str = "info", stream: TextIO = sys.stdout) -> None:
+    """Sends the logs of this process, also those of libraries, to the stream."""
+
+    def with_service(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        return {"service": service, **event}
+
     shared: list[Processor] = [
+        with_service,
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -30,9 +34,9 @@ def configure_logging(service: str, level: str = "info") -> None:
     structlog.configure(
         processors=[*shared, _as_json],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        logger_factory=structlog.PrintLoggerFactory(stream),
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,6 +17,7 @@ from libs.common.observability.logging import configure_logging
 from libs.common.observability.metrics import Metrics
 from libs.common.rpc.errors import AppError
 from libs.common.rpc.server import Server
+from libs.common.security.keyring import KeyringError
 from libs.common.settings import CommonSettings
 
 log = structlog.get_logger()
@@ -55,20 +57,24 @@ async def _run(service: str, settings: S, compose: Compose[S]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     metrics = Metrics(service)
-    try:
-        running = await compose(settings, metrics)
-        observability = ObservabilityServer(settings.host, settings.metrics_port, metrics, running.server.is_serving)
-        port = await running.server.start()
-    except (OSError, AppError) as error:
-        log.error("can't start", problem=str(error))
-        return 1
-    log.info("listening", port=port, metrics_port=observability.start())
-    try:
+    async with AsyncExitStack() as stack:
+        try:
+            running = await compose(settings, metrics)
+            stack.push_async_callback(running.close)
+            observability = ObservabilityServer(
+                settings.host, settings.metrics_port, metrics, running.server.is_serving
+            )
+            stack.callback(observability.close)
+            log.info("listening", port=await running.server.start(), metrics_port=observability.start())
+        except Exception as error:
+            log.error("can't start", problem=_clear_text(error), **describe_failure(error))
+            return 1
         return await _serve(running, stop, settings.drain_timeout_seconds)
-    finally:
-        await running.close()
-        observability.close()
-        log.info("stopped")
+
+
+def _clear_text(error: Exception) -> str:
+    """Texts of our own and of the operating system hold nothing about a person; others aren't shown."""
+    return str(error) if isinstance(error, OSError | AppError | KeyringError) else type(error).__name__
 
 
 async def _serve(running: Running, stop: asyncio.Event, grace_seconds: float) -> int:

@@ -61,7 +61,7 @@ class AppError(Exception):
         retry_after_seconds: float | None = None,
         violations: Sequence[Violation] = (),
     ) -> None:
-        super().__init__(f"{kind.name} {reason}")
+        super().__init__(f"{kind.name} {reason}" + (f": {message}" if message else ""))
         self.kind = kind
         self.reason = reason
         self.message = message or reason

@@ -54,6 +54,7 @@ def _describe() -> Any:
             _method("LongStream", _FOR_SERVICES, takes_stream=True, gives_stream=True, lives_long=True),
             _method("ForAdmins", AccessPolicy(roles=[ROLE_ADMIN], scopes=["feeds"])),
             _method("Public", AccessPolicy(public=True)),
+            _method("PublicStream", AccessPolicy(public=True), gives_stream=True, lives_long=True),
             _method("Unspoken", None),
         ]
     )

@@ -1,0 +1,66 @@
+"""Ids, times and page tokens."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.common.ids import derived_id
+from libs.common.pagination import PageTokens, PageValue, page_size
+from libs.common.rpc.errors import AppError
+from libs.common.timestamps import to_datetime, to_timestamp
+
+PARTS = st.lists(st.text(max_size=5), max_size=4)
+TIMES = st.datetimes(timezones=st.just(UTC))
+VALUES = st.lists(st.none() | st.integers(-(2**62), 2**62) | st.text(max_size=20), max_size=4)
+
+
+def test_derived_id_is_a_contract() -> None:
+    assert derived_id("alert", UUID(int=1), 7) == UUID("3b119c42-201b-575d-8251-4491353fbef1")
+
+
+@given(PARTS, PARTS)
+def test_derived_ids_are_equal_exactly_for_equal_keys(one: list[str], other: list[str]) -> None:
+    assert (derived_id(*one) == derived_id(*other)) is (one == other)
+
+
+@given(TIMES)
+def test_time_survives_the_wire(moment: datetime) -> None:
+    assert to_datetime(to_timestamp(moment)) == moment
+
+
+def test_nanoseconds_are_cut() -> None:
+    timestamp = to_timestamp(datetime(1969, 12, 31, 23, 59, 59, 5, UTC))
+    assert (timestamp.seconds, timestamp.nanos) == (-1, 5000)
+    timestamp.nanos = 5999
+    assert to_datetime(timestamp).microsecond == 5
+
+
+@given(VALUES)
+def test_page_token_opens_as_what_was_sealed(values: list[PageValue]) -> None:
+    token = PageTokens(b"secret").seal("ListSessions", values)
+    assert PageTokens(b"secret").open("ListSessions", token) == tuple(values)
+
+
+def test_empty_token_asks_for_the_first_page() -> None:
+    assert PageTokens(b"secret").open("ListSessions", "") is None
+
+
+@pytest.mark.parametrize("token", ["x", "é", "AAAA", "=" * 50, "A" * 100])
+def test_token_that_was_not_sealed_here_is_refused(token: str) -> None:
+    with pytest.raises(AppError) as raised:
+        PageTokens(b"secret").open("ListSessions", token)
+    assert raised.value.reason == "PAGE_TOKEN_INVALID"
+
+
+def test_token_is_bound_to_its_method_and_secret() -> None:
+    token = PageTokens(b"secret").seal("ListSessions person-7", ["a"])
+    for tokens, method in [(PageTokens(b"secret"), "ListSessions person-8"), (PageTokens(), "ListSessions person-7")]:
+        with pytest.raises(AppError):
+            tokens.open(method, token)
+
+
+def test_page_size_is_bounded() -> None:
+    assert [page_size(requested, 50, 200) for requested in (-1, 0, 1, 200, 201)] == [50, 50, 1, 200, 200]
