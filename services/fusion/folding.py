@@ -1,0 +1,103 @@
+"""Folds client batches of many sessions: what the sessions need is loaded once, every touched chunk is fused in one go,
+the batches are folded one after the other, and everything is written once.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from libs.common.db.database import Transaction
+from services.fusion.fold import ChunkResult, ClientBatch, Models, SessionFold, Standing
+from services.fusion.fuse import fuse_chunks
+from services.fusion.inputs import ChunkInputs, InputArrays
+from services.fusion.store import accounts, inputs, results, sessions
+from services.fusion.store.results import Place
+from services.fusion.store.sessions import SessionTail
+
+
+async def fold_batches(
+    tx: Transaction, models: Models, batches: Sequence[ClientBatch]
+) -> Sequence[Sequence[ChunkResult]]:
+    """What each batch changed, in the order of the batches; how they are grouped into calls makes no difference."""
+    tails = await sessions.read_tails(tx, list({batch.session_id for batch in batches}))
+    folds = await _load(tx, models, batches, tails)
+    touched = [folds[batch.session_id].merge(batch) for batch in batches]
+    fused = iter(fuse_chunks(models.active, InputArrays.of([chunk for chunks in touched for chunk in chunks])))
+    changed = [
+        folds[batch.session_id].apply(batch.batch_number, chunks, [next(fused) for _ in chunks])
+        for batch, chunks in zip(batches, touched, strict=True)
+    ]
+    await _write(tx, models, batches, tails, folds)
+    return changed
+
+
+async def _load(
+    tx: Transaction, models: Models, batches: Sequence[ClientBatch], tails: Mapping[UUID, SessionTail]
+) -> Mapping[UUID, SessionFold]:
+    """Most sessions grow at their end alone, and their tail is all that they need."""
+    standings = {session_id: tail.standing for session_id, tail in tails.items()}
+    later: Mapping[UUID, Sequence[ChunkResult]] = {}
+    known: Mapping[UUID, Mapping[UUID, ChunkInputs]] = {}
+    places = _places_reached_back_to(batches, tails)
+    if places:
+        window_chunks = models.active.dissonance.window_chunks
+        standings |= await results.read_standings_before(tx, places, window_chunks)
+        later = await results.read_from(tx, places)
+        known = await inputs.read(tx, _chunks_of(batches, {session_id for session_id, _, _ in places}))
+    return {
+        session_id: SessionFold(
+            models, standings.get(session_id, Standing()), later.get(session_id, ()), known.get(session_id, {})
+        )
+        for session_id in {batch.session_id for batch in batches}
+    }
+
+
+def _places_reached_back_to(batches: Sequence[ClientBatch], tails: Mapping[UUID, SessionTail]) -> Sequence[Place]:
+    """For each session that doesn't only grow at its end: the earliest chunk that a batch brings."""
+    earliest: dict[UUID, tuple[datetime, UUID]] = {}
+    for batch in batches:
+        first = min(prediction.key for prediction in batch.predictions)
+        earliest[batch.session_id] = min(first, earliest.get(batch.session_id, first))
+    return [
+        (session_id, *first)
+        for session_id, first in earliest.items()
+        if session_id in tails and first <= tails[session_id].key
+    ]
+
+
+def _chunks_of(batches: Sequence[ClientBatch], session_ids: set[UUID]) -> Sequence[tuple[UUID, UUID]]:
+    chunks = {
+        (batch.session_id, prediction.chunk_id)
+        for batch in batches
+        if batch.session_id in session_ids
+        for prediction in batch.predictions
+    }
+    return list(chunks)
+
+
+async def _write(
+    tx: Transaction,
+    models: Models,
+    batches: Sequence[ClientBatch],
+    tails: Mapping[UUID, SessionTail],
+    folds: Mapping[UUID, SessionFold],
+) -> None:
+    people = {batch.session_id: batch.user_id for batch in batches}
+    new_tails, changes = [], []
+    for session_id, fold in folds.items():
+        newest, tail = fold.newest, tails.get(session_id)
+        new_tails.append(
+            SessionTail(
+                session_id=session_id,
+                user_id=people[session_id],
+                chunks=fold.new_chunks + (tail.chunks if tail else 0),
+                chunk_id=newest.chunk_id,
+                capture_end_time=newest.capture_end_time,
+                standing=newest.standing,
+            )
+        )
+        changes.append((session_id, people[session_id], fold.changes()))
+    await sessions.write_tails(tx, new_tails)
+    await inputs.write(tx, batches)
+    await results.write(tx, changes)
+    await accounts.write(tx, models.active, changes)

@@ -1,0 +1,88 @@
+"""From ingest's events to the domain."""
+
+from uuid import UUID
+
+from libs.common.timestamps import to_datetime
+from quietus.ingest.v1.events_pb2 import PredictionsCommitted, SessionEnded
+from quietus.ingest.v1.predictions_pb2 import AudioPrediction, TextPrediction, VisionPrediction
+from quietus.ingest.v1.predictions_pb2 import Prediction as PredictionMessage
+from services.fusion.fold import ClientBatch
+from services.fusion.inputs import Prediction, Said, Shown
+from services.fusion.records import SessionEnd
+from services.fusion.vocabulary import CrisisSignal, Emotion, Level, Modality
+
+
+def client_batch(committed: PredictionsCommitted) -> ClientBatch:
+    """ValueError for what ingest would never accept."""
+    return ClientBatch(
+        user_id=UUID(committed.user_id),
+        anonymous_id=committed.anonymous_id,
+        session_id=UUID(committed.session_id),
+        receive_time=to_datetime(committed.receive_time),
+        batch_number=committed.batch.batch_number,
+        predictions=[_prediction(message) for message in committed.batch.predictions],
+    )
+
+
+def session_end(ended: SessionEnded) -> SessionEnd:
+    return SessionEnd(
+        user_id=UUID(ended.user_id),
+        anonymous_id=ended.anonymous_id,
+        session_id=UUID(ended.session_id),
+        end_time=to_datetime(ended.end_time),
+        receive_time=to_datetime(ended.receive_time),
+    )
+
+
+def _prediction(message: PredictionMessage) -> Prediction:
+    modality, content = _content(message)
+    return Prediction(
+        chunk_id=UUID(message.chunk_id),
+        capture_start_time=to_datetime(message.capture_start_time),
+        capture_end_time=to_datetime(message.capture_end_time),
+        modality=modality,
+        content=content,
+    )
+
+
+def _content(message: PredictionMessage) -> tuple[Modality, Shown | Said]:
+    match message.WhichOneof("modality"):
+        case "vision":
+            return Modality.VISION, _shown(message.vision, message.vision.distress_score)
+        case "audio":
+            return Modality.AUDIO, _shown(message.audio, message.audio.stress_score)
+        case "text":
+            return Modality.TEXT, _said(message.text)
+        case unset:
+            raise ValueError(f"a prediction of modality {unset}")
+
+
+def _shown(message: VisionPrediction | AudioPrediction, probability: float) -> Shown:
+    return Shown(
+        emotion=Emotion(message.emotion),
+        probability=probability,
+        confidence=message.confidence,
+        distribution=_distribution(message) if message.HasField("distribution") else None,
+        model_version=message.model_version,
+    )
+
+
+def _distribution(message: VisionPrediction | AudioPrediction) -> tuple[float, ...]:
+    """By the numbers of all ten emotions; those that the model doesn't know hold 0."""
+    shares = [0.0] * len(Emotion)
+    for label, share in zip(message.distribution.labels, message.distribution.probabilities, strict=True):
+        shares[label - 1] = share
+    return tuple(shares)
+
+
+def _said(message: TextPrediction) -> Said:
+    """Topics, language and the sealed transcript stay with ingest: fusion doesn't need them."""
+    return Said(
+        level=Level(message.risk_level),
+        probability=message.distress_probability,
+        confidence=message.confidence,
+        valence=message.valence if message.HasField("valence") else None,
+        deflection=bool(message.cues.deflections),
+        signals=frozenset(map(CrisisSignal, message.cues.crisis_signals)),
+        model_version=message.model_version,
+    )

@@ -1,0 +1,168 @@
+"""How a result stands in fusion_results, and how it is read from there."""
+
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import numpy as np
+
+from libs.common.ids import derived_id
+from services.fusion.fold import ChunkResult, Standing
+from services.fusion.fuse import Contribution, FusedChunk
+from services.fusion.session_state import LevelCause, SessionState
+from services.fusion.vocabulary import KNOWN_EMOTIONS, Direction, Emotion, Level, Modality
+
+_CONTRIBUTION_PARTS = ("probability", "weight", "confidence", "logit")
+_EMOTION_COLUMNS = tuple(f"emotion_{emotion.label}" for emotion in KNOWN_EMOTIONS)
+_NO_EMOTIONS = (None,) * len(KNOWN_EMOTIONS)
+
+COLUMNS = (
+    "id",
+    "session_id",
+    "user_id",
+    "chunk_id",
+    "final_risk",
+    "final_score",
+    "confidence",
+    "modalities_used",
+    "computed_at",
+    "capture_start_time",
+    "capture_end_time",
+    "revision",
+    "batch_number",
+    "model_version",
+    "numpy_version",
+    "exact_score",
+    "exact_confidence",
+    "logit",
+    "prior_logit",
+    "evidence",
+    *(f"{modality.label}_{part}" for modality in Modality for part in _CONTRIBUTION_PARTS),
+    *_EMOTION_COLUMNS,
+    "said_valence",
+    "shown_valence",
+    "shown_emotion",
+    "dissonance_direction",
+    "dissonance_score",
+    "level_floor",
+    "critical_cue",
+    "state_logit",
+    "state_seconds",
+    "session_score",
+    "level_cause",
+    "critical_until",
+    "high_until",
+    "leading_reason",
+)
+
+
+def row_of(session_id: UUID, user_id: UUID, result: ChunkResult) -> tuple[Any, ...]:
+    """In the order of COLUMNS."""
+    fused, state = result.fused, result.state
+    return (
+        derived_id("fusion_result", session_id, result.chunk_id),
+        session_id,
+        user_id,
+        result.chunk_id,
+        state.level.label,
+        four_decimals(fused.score),
+        four_decimals(fused.confidence),
+        _modalities_used(fused),
+        result.capture_end_time,
+        result.capture_start_time,
+        result.capture_end_time,
+        result.revision,
+        result.batch_number,
+        result.model_version,
+        np.__version__,
+        fused.score,
+        fused.confidence,
+        fused.logit,
+        fused.prior_logit,
+        fused.evidence,
+        *_contribution_cells(fused),
+        *(fused.emotions or _NO_EMOTIONS),
+        fused.said_valence,
+        fused.shown_valence,
+        fused.shown_emotion and fused.shown_emotion.label,
+        fused.direction.label,
+        fused.dissonance_score,
+        fused.floor and fused.floor.label,
+        fused.critical_cue,
+        state.evidence_logit,
+        state.evidence_seconds,
+        state.score,
+        state.cause.value,
+        state.critical_until,
+        state.high_until,
+        result.standing.reason,
+    )
+
+
+def four_decimals(value: float) -> Decimal:
+    return Decimal(f"{value:.4f}")
+
+
+def _modalities_used(fused: FusedChunk) -> str:
+    names = ", ".join(f'"{part.modality.label}"' for part in fused.contributions)
+    return f"[{names}]"
+
+
+def _contribution_cells(fused: FusedChunk) -> list[float | None]:
+    cells: list[float | None] = [None] * (len(Modality) * len(_CONTRIBUTION_PARTS))
+    for part in fused.contributions:
+        first = (part.modality - 1) * len(_CONTRIBUTION_PARTS)
+        cells[first : first + len(_CONTRIBUTION_PARTS)] = part.probability, part.weight, part.confidence, part.logit
+    return cells
+
+
+def result_in(row: "asyncpg.Record") -> ChunkResult:
+    """Its state lacks which chunks were judged before it: a row doesn't repeat them."""
+    return ChunkResult(
+        chunk_id=row["chunk_id"],
+        capture_start_time=row["capture_start_time"],
+        capture_end_time=row["capture_end_time"],
+        revision=row["revision"],
+        batch_number=row["batch_number"],
+        model_version=row["model_version"],
+        fused=_fused_in(row),
+        standing=Standing(_state_in(row), row["leading_reason"]),
+    )
+
+
+def _fused_in(row: "asyncpg.Record") -> FusedChunk:
+    emotions = tuple(row[column] for column in _EMOTION_COLUMNS)
+    return FusedChunk(
+        score=row["exact_score"],
+        logit=row["logit"],
+        prior_logit=row["prior_logit"],
+        evidence=row["evidence"],
+        confidence=row["exact_confidence"],
+        contributions=tuple(
+            Contribution(modality, *(row[f"{modality.label}_{part}"] for part in _CONTRIBUTION_PARTS))
+            for modality in Modality
+            if row[f"{modality.label}_logit"] is not None
+        ),
+        emotions=None if emotions == _NO_EMOTIONS else emotions,
+        direction=Direction[row["dissonance_direction"].upper()],
+        dissonance_score=row["dissonance_score"],
+        said_valence=row["said_valence"],
+        shown_valence=row["shown_valence"],
+        shown_emotion=Emotion[row["shown_emotion"].upper()] if row["shown_emotion"] else None,
+        floor=Level[row["level_floor"].upper()] if row["level_floor"] else None,
+        critical_cue=row["critical_cue"],
+    )
+
+
+def _state_in(row: "asyncpg.Record") -> SessionState:
+    return SessionState(
+        evidence_logit=row["state_logit"],
+        evidence_seconds=row["state_seconds"],
+        score=row["session_score"],
+        level=Level[row["final_risk"].upper()],
+        cause=LevelCause(row["level_cause"]),
+        capture_end_time=row["capture_end_time"],
+        critical_until=row["critical_until"],
+        high_until=row["high_until"],
+    )

@@ -1,0 +1,114 @@
+"""fusion_results. Reads within a session go by idx_fusion_results_capture, of one chunk by the key (session_id,
+chunk_id).
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+from libs.common.db.database import Transaction
+from services.fusion.fold import ChangedResult, ChunkResult, Standing
+from services.fusion.records import PageKey
+from services.fusion.session_state import Judged
+from services.fusion.store.result_rows import COLUMNS, result_in, row_of
+from services.fusion.vocabulary import Direction
+
+# A place in the order of a session's chunks: session_id, capture_end_time, chunk_id.
+Place = tuple[UUID, datetime, UUID]
+SessionChanges = tuple[UUID, UUID, Sequence[ChangedResult]]  # session_id, user_id
+
+_FROM = """
+SELECT r.* FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[]) AS wanted (session_id, capture_end_time, chunk_id)
+JOIN fusion_results r ON r.session_id = wanted.session_id
+    AND (r.capture_end_time, r.chunk_id) >= (wanted.capture_end_time, wanted.chunk_id)
+ORDER BY r.session_id, r.capture_end_time, r.chunk_id
+"""
+_BEFORE = """
+SELECT r.* FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[]) AS wanted (session_id, capture_end_time, chunk_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM fusion_results r WHERE r.session_id = wanted.session_id
+        AND (r.capture_end_time, r.chunk_id) < (wanted.capture_end_time, wanted.chunk_id)
+    ORDER BY r.capture_end_time DESC, r.chunk_id DESC LIMIT 1
+) r
+"""
+_JUDGED_BEFORE = """
+SELECT r.* FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[]) AS wanted (session_id, capture_end_time, chunk_id)
+CROSS JOIN LATERAL (
+    SELECT r.session_id, r.capture_end_time, r.chunk_id, r.dissonance_direction FROM fusion_results r
+    WHERE r.session_id = wanted.session_id AND r.dissonance_direction <> 'unclear'
+        AND (r.capture_end_time, r.chunk_id) < (wanted.capture_end_time, wanted.chunk_id)
+    ORDER BY r.capture_end_time DESC, r.chunk_id DESC LIMIT $4
+) r
+ORDER BY r.session_id, r.capture_end_time, r.chunk_id
+"""
+
+
+async def write(tx: Transaction, sessions: Sequence[SessionChanges]) -> None:
+    """Puts the results in the place of what the table has of them."""
+    stored = [
+        (session_id, change.result.chunk_id)
+        for session_id, _, changes in sessions
+        for change in changes
+        if change.is_stored
+    ]
+    if stored:
+        await tx.driver.execute(
+            "DELETE FROM fusion_results r USING unnest($1::uuid[], $2::uuid[]) AS old (session_id, chunk_id)"
+            " WHERE r.session_id = old.session_id AND r.chunk_id = old.chunk_id",
+            [session_id for session_id, _ in stored],
+            [chunk_id for _, chunk_id in stored],
+        )
+    records = [
+        row_of(session_id, user_id, change.result) for session_id, user_id, changes in sessions for change in changes
+    ]
+    await tx.driver.copy_records_to_table("fusion_results", records=records, columns=COLUMNS)
+
+
+async def read_from(tx: Transaction, places: Sequence[Place]) -> Mapping[UUID, Sequence[ChunkResult]]:
+    """By session: the results from a place on, in the order of capture."""
+    found: defaultdict[UUID, list[ChunkResult]] = defaultdict(list)
+    for row in await tx.driver.fetch(_FROM, *_columns(places)):
+        found[row["session_id"]].append(result_in(row))
+    return found
+
+
+async def read_standings_before(
+    tx: Transaction, places: Sequence[Place], window_chunks: int
+) -> Mapping[UUID, Standing]:
+    """By session: where it stood right before a place, with the last `window_chunks` that were judged."""
+    judged: defaultdict[UUID, Judged] = defaultdict(tuple)
+    for row in await tx.driver.fetch(_JUDGED_BEFORE, *_columns(places), window_chunks):
+        direction = Direction[row["dissonance_direction"].upper()]
+        judged[row["session_id"]] = (*judged[row["session_id"]], (row["chunk_id"], direction))
+    standings = {session_id: Standing() for session_id, _, _ in places}
+    for row in await tx.driver.fetch(_BEFORE, *_columns(places)):
+        standing = result_in(row).standing
+        state = replace(standing.state, judged=judged[row["session_id"]])
+        standings[row["session_id"]] = Standing(state, standing.reason)
+    return standings
+
+
+async def read_page(tx: Transaction, session_id: UUID, after: PageKey, limit: int) -> Sequence[ChunkResult]:
+    """In the order of capture."""
+    rows = await tx.driver.fetch(
+        "SELECT * FROM fusion_results WHERE session_id = $1 AND (capture_end_time, chunk_id) > ($2, $3)"
+        " ORDER BY capture_end_time, chunk_id LIMIT $4",
+        session_id,
+        *after,
+        limit,
+    )
+    return [result_in(row) for row in rows]
+
+
+async def read_one(tx: Transaction, session_id: UUID, chunk_id: UUID) -> tuple[ChunkResult, str] | None:
+    """The result, and the numpy version that computed it."""
+    row = await tx.driver.fetchrow(
+        "SELECT * FROM fusion_results WHERE session_id = $1 AND chunk_id = $2", session_id, chunk_id
+    )
+    return None if row is None else (result_in(row), row["numpy_version"])
+
+
+def _columns(places: Sequence[Place]) -> tuple[list[UUID], list[datetime], list[UUID]]:
+    return [place[0] for place in places], [place[1] for place in places], [place[2] for place in places]

@@ -1,0 +1,146 @@
+"""session_states and session_ends, both by session_id."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from libs.common.db.database import Transaction
+from services.fusion.fold import Standing
+from services.fusion.records import SessionEnd, SessionRisk
+from services.fusion.session_state import LevelCause, SessionState
+from services.fusion.store.result_rows import result_in
+from services.fusion.vocabulary import Direction, Level
+
+_UPSERT = """
+INSERT INTO session_states (session_id, user_id, chunks, capture_end_time, chunk_id, level, state_logit, state_seconds,
+    session_score, level_cause, critical_until, high_until, leading_reason, judged_chunk_ids, judged_directions)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+ON CONFLICT (session_id) DO UPDATE SET chunks = excluded.chunks, capture_end_time = excluded.capture_end_time,
+    chunk_id = excluded.chunk_id, level = excluded.level, state_logit = excluded.state_logit,
+    state_seconds = excluded.state_seconds, session_score = excluded.session_score, level_cause = excluded.level_cause,
+    critical_until = excluded.critical_until, high_until = excluded.high_until,
+    leading_reason = excluded.leading_reason, judged_chunk_ids = excluded.judged_chunk_ids,
+    judged_directions = excluded.judged_directions
+"""
+_RISK = """
+SELECT r.*, u.anonymous_id, s.chunks AS session_chunks, e.session_id IS NOT NULL AS settled
+FROM session_states s JOIN users u USING (user_id)
+JOIN fusion_results r ON r.session_id = s.session_id AND r.chunk_id = s.chunk_id
+LEFT JOIN session_ends e ON e.session_id = s.session_id
+WHERE s.session_id = $1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionTail:
+    """A session's newest chunk by capture, and where the session stands after it."""
+
+    session_id: UUID
+    user_id: UUID
+    chunks: int
+    chunk_id: UUID
+    capture_end_time: datetime
+    standing: Standing
+
+    @property
+    def key(self) -> tuple[datetime, UUID]:
+        return (self.capture_end_time, self.chunk_id)
+
+
+async def ensure_people(tx: Transaction, people: Mapping[UUID, str]) -> None:
+    """anonymous_id by user_id. In one order, because identity's follower makes people too."""
+    await tx.driver.execute(
+        "INSERT INTO users (user_id, anonymous_id) SELECT * FROM unnest($1::uuid[], $2::text[]) AS new (id, name)"
+        " ORDER BY id ON CONFLICT (user_id) DO NOTHING",
+        list(people),
+        list(people.values()),
+    )
+
+
+async def read_tails(tx: Transaction, session_ids: Sequence[UUID]) -> Mapping[UUID, SessionTail]:
+    rows = await tx.driver.fetch("SELECT * FROM session_states WHERE session_id = ANY($1::uuid[])", session_ids)
+    return {row["session_id"]: _tail_in(row) for row in rows}
+
+
+async def write_tails(tx: Transaction, tails: Sequence[SessionTail]) -> None:
+    await tx.driver.executemany(_UPSERT, [_row_of(tail) for tail in tails])
+
+
+async def write_end(tx: Transaction, end: SessionEnd) -> None:
+    await tx.driver.execute(
+        "INSERT INTO session_ends (session_id, user_id, end_time, receive_time) VALUES ($1, $2, $3, $4)"
+        " ON CONFLICT (session_id) DO NOTHING",
+        end.session_id,
+        end.user_id,
+        end.end_time,
+        end.receive_time,
+    )
+
+
+async def read_owner(tx: Transaction, session_id: UUID) -> UUID | None:
+    """The person of a session of which something is fused."""
+    owner: UUID | None = await tx.driver.fetchval(
+        "SELECT user_id FROM session_states WHERE session_id = $1", session_id
+    )
+    return owner
+
+
+async def read_risk(tx: Transaction, session_id: UUID) -> SessionRisk | None:
+    row = await tx.driver.fetchrow(_RISK, session_id)
+    if row is None:
+        return None
+    return SessionRisk(
+        session_id=session_id,
+        user_id=row["user_id"],
+        anonymous_id=row["anonymous_id"],
+        latest=result_in(row),
+        chunks=row["session_chunks"],
+        settled=row["settled"],
+    )
+
+
+def _row_of(tail: SessionTail) -> tuple[Any, ...]:
+    state = tail.standing.state
+    return (
+        tail.session_id,
+        tail.user_id,
+        tail.chunks,
+        tail.capture_end_time,
+        tail.chunk_id,
+        state.level.label,
+        state.evidence_logit,
+        state.evidence_seconds,
+        state.score,
+        state.cause.value,
+        state.critical_until,
+        state.high_until,
+        tail.standing.reason,
+        [chunk_id for chunk_id, _ in state.judged],
+        [direction for _, direction in state.judged],
+    )
+
+
+def _tail_in(row: "asyncpg.Record") -> SessionTail:
+    state = SessionState(
+        evidence_logit=row["state_logit"],
+        evidence_seconds=row["state_seconds"],
+        score=row["session_score"],
+        level=Level[row["level"].upper()],
+        cause=LevelCause(row["level_cause"]),
+        capture_end_time=row["capture_end_time"],
+        critical_until=row["critical_until"],
+        high_until=row["high_until"],
+        judged=tuple(zip(row["judged_chunk_ids"], map(Direction, row["judged_directions"]), strict=True)),
+    )
+    return SessionTail(
+        session_id=row["session_id"],
+        user_id=row["user_id"],
+        chunks=row["chunks"],
+        chunk_id=row["chunk_id"],
+        capture_end_time=row["capture_end_time"],
+        standing=Standing(state, row["leading_reason"]),
+    )

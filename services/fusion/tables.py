@@ -1,0 +1,225 @@
+"""The tables of fusion's slice: seeds 000 and 004, the inputs and states that results are made from, and who is who.
+
+Derived rows hold capture times; only `create_time` is this server's clock.
+"""
+
+from sqlalchemy import (
+    REAL,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from libs.common.db import audit
+from libs.common.feed import tables as feed_tables
+from libs.common.people import tables as people_tables
+from services.fusion.vocabulary import KNOWN_EMOTIONS, Modality
+
+SCHEMA = "fusion"
+METADATA = MetaData(schema=SCHEMA)
+PARTITIONED_TABLES = ("chunk_inputs", "fusion_results")
+
+people_tables.add_to(METADATA)
+feed_tables.add_to(METADATA)
+audit.add_to(METADATA)
+
+
+def _moment(name: str, *, nullable: bool = False, now: bool = False) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=nullable, server_default=func.now() if now else None)
+
+
+def _number(name: str, *, nullable: bool = False) -> Column[object]:
+    return Column(name, Double, nullable=nullable)
+
+
+def _person() -> Column[object]:
+    return Column("user_id", Uuid, ForeignKey(f"{SCHEMA}.users.user_id", ondelete="CASCADE"), nullable=False)
+
+
+def _session() -> tuple[Column[object], Column[object]]:
+    """Deleting the person deletes the session's state and, through it, what hangs on the session."""
+    key = ForeignKey(f"{SCHEMA}.session_states.session_id", ondelete="CASCADE")
+    return Column("session_id", Uuid, key, nullable=False), Column("user_id", Uuid, nullable=False)
+
+
+def _four_decimals(name: str) -> Column[object]:
+    """The seed's rounded column; the number that was computed stands in its `exact_` column."""
+    return Column(name, Numeric(5, 4), nullable=False)
+
+
+def _state() -> tuple[Column[object], ...]:
+    """A session's state after a chunk."""
+    return (
+        _number("state_logit"),
+        _number("state_seconds"),
+        _number("session_score"),
+        Column("level_cause", String(32), nullable=False),
+        _moment("critical_until", nullable=True),
+        _moment("high_until", nullable=True),
+        Column("leading_reason", String(32), nullable=False),
+    )
+
+
+MODEL_VERSIONS = Table(
+    "model_versions",
+    METADATA,
+    Column("version", String(64), primary_key=True),
+    Column("checksum", String(64), nullable=False),
+    Column("document", JSONB, nullable=False),
+    _moment("create_time", now=True),
+)
+
+SESSION_STATES = Table(
+    "session_states",
+    METADATA,
+    Column("session_id", Uuid, primary_key=True),
+    _person(),
+    Column("chunks", BigInteger, nullable=False),
+    # Of the newest chunk by capture.
+    _moment("capture_end_time"),
+    Column("chunk_id", Uuid, nullable=False),
+    Column("level", String(16), nullable=False),
+    *_state(),
+    # The last chunks whose dissonance could be judged, oldest first, and how.
+    Column("judged_chunk_ids", ARRAY(Uuid), nullable=False),
+    Column("judged_directions", ARRAY(SmallInteger), nullable=False),
+    _moment("create_time", now=True),
+    Index("idx_session_states_user_id", "user_id"),
+)
+
+# What ingest told of sessions that ended.
+SESSION_ENDS = Table(
+    "session_ends",
+    METADATA,
+    Column("session_id", Uuid, primary_key=True),
+    _person(),
+    _moment("end_time"),
+    _moment("receive_time"),
+    _moment("create_time", now=True),
+    Index("idx_session_ends_user_id", "user_id"),
+)
+
+# What ingest told of chunks, one row a modality, as far as fusion uses it. Numbers of enums are the contract's.
+CHUNK_INPUTS = Table(
+    "chunk_inputs",
+    METADATA,
+    *_session(),
+    Column("chunk_id", Uuid, nullable=False),
+    Column("modality", SmallInteger, nullable=False),
+    _moment("capture_start_time"),
+    _moment("capture_end_time"),
+    Column("batch_number", BigInteger, nullable=False),
+    _moment("receive_time"),
+    _number("probability"),
+    _number("confidence"),
+    Column("emotion", SmallInteger),
+    Column("distribution", ARRAY(REAL)),
+    Column("level", SmallInteger),
+    _number("valence", nullable=True),
+    Column("deflection", Boolean),
+    Column("signals", ARRAY(SmallInteger)),
+    Column("model_version", String(64), nullable=False),
+    _moment("create_time", now=True),
+    PrimaryKeyConstraint("session_id", "chunk_id", "modality"),
+    postgresql_partition_by="RANGE (session_id)",
+)
+
+FUSION_RESULTS = Table(
+    "fusion_results",
+    METADATA,
+    Column("id", Uuid, nullable=False),
+    *_session(),
+    Column("chunk_id", Uuid, nullable=False),
+    Column("final_risk", String(16), nullable=False),
+    _four_decimals("final_score"),
+    _four_decimals("confidence"),
+    Column("modalities_used", JSONB, nullable=False),
+    _moment("computed_at", now=True),
+    _moment("capture_start_time"),
+    _moment("capture_end_time"),
+    Column("revision", Integer, nullable=False),
+    Column("batch_number", BigInteger, nullable=False),
+    Column("model_version", String(64), nullable=False),
+    Column("numpy_version", String(32), nullable=False),
+    _number("exact_score"),
+    _number("exact_confidence"),
+    _number("logit"),
+    _number("prior_logit"),
+    _number("evidence"),
+    *(
+        _number(f"{modality.label}_{part}", nullable=True)
+        for modality in Modality
+        for part in ("probability", "weight", "confidence", "logit")
+    ),
+    *(_number(f"emotion_{emotion.label}", nullable=True) for emotion in KNOWN_EMOTIONS),
+    _number("said_valence", nullable=True),
+    _number("shown_valence", nullable=True),
+    Column("shown_emotion", String(32)),
+    Column("dissonance_direction", String(16), nullable=False),
+    _number("dissonance_score"),
+    Column("level_floor", String(16)),
+    Column("critical_cue", Boolean, nullable=False),
+    *_state(),
+    _moment("create_time", now=True),
+    PrimaryKeyConstraint("session_id", "id"),
+    UniqueConstraint("session_id", "chunk_id"),
+    Index("idx_fusion_results_capture", "session_id", "capture_end_time", "chunk_id"),
+    postgresql_partition_by="RANGE (session_id)",
+)
+
+LLM_EXPLANATIONS = Table(
+    "llm_explanations",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    *_session(),
+    Column("chunk_id", Uuid, nullable=False),
+    Column("summary", Text, nullable=False),
+    Column("key_signals", JSONB, nullable=False),
+    Column("recommended_action_level", String(32), nullable=False),
+    _four_decimals("explanation_confidence"),
+    _moment("created_at", now=True),
+    _moment("create_time", now=True),
+    UniqueConstraint("session_id", "chunk_id"),
+)
+
+DISSONANCE_RECORDS = Table(
+    "dissonance_records",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    _person(),
+    Column("session_id", Uuid, ForeignKey(f"{SCHEMA}.session_states.session_id", ondelete="CASCADE"), nullable=False),
+    Column("chunk_id", Uuid, nullable=False),
+    # Sealed on the device for the person; fusion is never told it, so it stays empty here.
+    Column("transcript", LargeBinary),
+    Column("stated_emotion", String(50)),
+    Column("actual_emotion", String(50)),
+    Column("dissonance_score", Double, nullable=False),
+    Column("interpretation", String(100)),
+    Column("risk_level", String(20)),
+    _moment("detected_at", nullable=True, now=True),
+    Column("direction", String(16), nullable=False),
+    Column("evidence_chunk_ids", ARRAY(Uuid), nullable=False),
+    _moment("create_time", now=True),
+    UniqueConstraint("session_id", "chunk_id"),
+    Index("idx_dissonance_records_user_id", "user_id"),
+    Index("idx_dissonance_records_score", "dissonance_score"),
+    Index("idx_dissonance_records_risk", "risk_level"),
+    Index("idx_dissonance_records_capture", "session_id", "detected_at", "chunk_id"),
+)

@@ -1,0 +1,126 @@
+"""From the domain to fusion's contract: results, states, findings and events."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from libs.common.timestamps import to_timestamp
+from quietus.common.v1.types_pb2 import Emotion, EmotionDistribution, Modality, RiskLevel
+from quietus.fusion.v1 import fusion_pb2 as contract
+from quietus.fusion.v1.events_pb2 import ChunksFused, Event, SessionSettled
+from services.fusion.explanation import Explanation, explain, lacking
+from services.fusion.fold import ChunkResult, ClientBatch
+from services.fusion.records import DissonanceRecord, SessionEnd, SessionRisk
+from services.fusion.vocabulary import KNOWN_EMOTIONS
+
+NOT_RECEIVED = "NOT_RECEIVED"
+
+
+def result_message(session_id: UUID, result: ChunkResult, *, explained: bool) -> contract.FusionResult:
+    fused = result.fused
+    return contract.FusionResult(
+        session_id=str(session_id),
+        chunk_id=str(result.chunk_id),
+        revision=result.revision,
+        capture_start_time=to_timestamp(result.capture_start_time),
+        capture_end_time=to_timestamp(result.capture_end_time),
+        level=RiskLevel.ValueType(result.state.level),
+        score=fused.score,
+        logit=fused.logit,
+        prior_logit=fused.prior_logit,
+        confidence=fused.confidence,
+        contributions=[
+            contract.Contribution(
+                modality=Modality.ValueType(part.modality),
+                probability=part.probability,
+                weight=part.weight,
+                confidence=part.confidence,
+                logit=part.logit,
+            )
+            for part in fused.contributions
+        ],
+        lacking=[
+            contract.LackingModality(modality=Modality.ValueType(modality), reason=NOT_RECEIVED)
+            for modality in lacking(fused)
+        ],
+        emotions=_distribution(fused.emotions),
+        dissonance_direction=contract.DissonanceDirection.ValueType(fused.direction),
+        dissonance_score=fused.dissonance_score,
+        session_score=result.state.score,
+        critical_cue=fused.critical_cue,
+        model_version=result.model_version,
+        explanation=_explanation(explain(fused, result.state)) if explained else None,
+    )
+
+
+def _distribution(emotions: Sequence[float] | None) -> EmotionDistribution | None:
+    if emotions is None:
+        return None
+    return EmotionDistribution(
+        labels=[Emotion.ValueType(emotion) for emotion in KNOWN_EMOTIONS], probabilities=emotions
+    )
+
+
+def _explanation(explanation: Explanation) -> contract.Explanation:
+    return contract.Explanation(
+        summary=explanation.summary,
+        key_signals=[
+            contract.KeySignal(
+                code=signal.code,
+                modality=Modality.ValueType(signal.modality or 0),
+                logit=signal.logit,
+            )
+            for signal in explanation.key_signals
+        ],
+        recommended_action=contract.ActionLevel.ValueType(explanation.recommended_action),
+        confidence=explanation.confidence,
+    )
+
+
+def risk_message(risk: SessionRisk) -> contract.SessionRisk:
+    return contract.SessionRisk(
+        session_id=str(risk.session_id),
+        anonymous_id=risk.anonymous_id,
+        level=RiskLevel.ValueType(risk.latest.state.level),
+        score=risk.latest.state.score,
+        latest=result_message(risk.session_id, risk.latest, explained=True),
+        chunks=risk.chunks,
+        settled=risk.settled,
+    )
+
+
+def record_message(record: DissonanceRecord) -> contract.DissonanceRecord:
+    return contract.DissonanceRecord(
+        session_id=str(record.session_id),
+        chunk_id=str(record.chunk_id),
+        stated_emotion=record.stated_emotion.label,
+        actual_emotion=record.actual_emotion.label,
+        direction=contract.DissonanceDirection.ValueType(record.direction),
+        score=record.score,
+        interpretation=record.finding.interpretation,
+        risk_level=RiskLevel.ValueType(record.finding.level),
+        detect_time=to_timestamp(record.detect_time),
+        evidence_chunk_ids=[str(chunk_id) for chunk_id in record.finding.evidence],
+    )
+
+
+def chunks_fused(batch: ClientBatch, results: Sequence[ChunkResult]) -> bytes:
+    fused = ChunksFused(
+        user_id=str(batch.user_id),
+        anonymous_id=batch.anonymous_id,
+        session_id=str(batch.session_id),
+        receive_time=to_timestamp(batch.receive_time),
+        batch_number=batch.batch_number,
+        results=[result_message(batch.session_id, result, explained=False) for result in results],
+    )
+    return Event(chunks_fused=fused).SerializeToString()
+
+
+def session_settled(end: SessionEnd) -> bytes:
+    settled = SessionSettled(
+        user_id=str(end.user_id),
+        anonymous_id=end.anonymous_id,
+        session_id=str(end.session_id),
+        end_time=to_timestamp(end.end_time),
+        receive_time=to_timestamp(end.receive_time),
+    )
+    return Event(session_settled=settled).SerializeToString()
