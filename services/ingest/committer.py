@@ -1,0 +1,128 @@
+"""Group commit: batches of many streams become one transaction.
+
+While one group commits the next one fills, so that groups grow with the load; when nothing commits, one starts at once.
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from libs.common.observability.failure import describe_failure
+from libs.common.rpc.errors import AppError, ErrorKind
+from services.ingest.grouping import Batch, Outcome
+
+log = structlog.get_logger()
+
+Verdict = Outcome | AppError
+Commit = Callable[[Sequence[Batch]], Awaitable[Sequence[Verdict]]]
+
+
+class Lane(ABC):
+    """One client's batches in their order, and where word of them goes."""
+
+    error: AppError | None = None
+
+    @abstractmethod
+    def committed(self, outcomes: Sequence[Outcome]) -> None:
+        """These batches, the next in order, are durable."""
+
+    def failed(self, error: AppError) -> None:
+        """None of the other batches is or will be stored, except by a COMMIT that nobody answered."""
+        self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a group is closed, and when the queue is full. A single batch may exceed each."""
+
+    group_predictions: int
+    group_bytes: int
+    queue_bytes: int
+
+
+class Committer:
+    """`commit` stores a group in one transaction and answers for each batch; it raises when it stored nothing."""
+
+    def __init__(self, commit: Commit, limits: Limits) -> None:
+        self._commit = commit
+        self._limits = limits
+        self._queue: deque[tuple[Lane, Batch]] = deque()
+        self._queued_bytes = 0
+        self._arrived = asyncio.Event()
+        self._room = asyncio.Event()
+
+    async def room(self) -> None:
+        """Waits while the queue is full, so that nobody is read faster than stored."""
+        while self._queued_bytes >= self._limits.queue_bytes:
+            self._room.clear()
+            await self._room.wait()
+
+    def submit(self, lane: Lane, batch: Batch) -> None:
+        """Raises what the lane has failed with."""
+        if lane.error:
+            raise lane.error
+        self._queue.append((lane, batch))
+        self._queued_bytes += len(batch.content)
+        self._arrived.set()
+
+    async def run(self) -> None:
+        """Forever."""
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while group := self._next_group():
+                await self._settle(group)
+
+    def _next_group(self) -> list[tuple[Lane, Batch]]:
+        group: list[tuple[Lane, Batch]] = []
+        predictions = size = 0
+        while self._queue and predictions < self._limits.group_predictions and size < self._limits.group_bytes:
+            lane, batch = self._queue.popleft()
+            self._queued_bytes -= len(batch.content)
+            if not lane.error:
+                group.append((lane, batch))
+                predictions += batch.size
+                size += len(batch.content)
+        self._room.set()
+        return group
+
+    async def _settle(self, group: Sequence[tuple[Lane, Batch]]) -> None:
+        by_lane: dict[Lane, list[Batch]] = {}
+        for lane, batch in group:
+            by_lane.setdefault(lane, []).append(batch)
+        try:
+            verdicts = await self._commit([batch for batches in by_lane.values() for batch in batches])
+        except Exception as error:
+            await self._settle_failed(by_lane, error)
+            return
+        answers = iter(verdicts)
+        for lane, batches in by_lane.items():
+            _tell(lane, [next(answers) for _ in batches])
+
+    async def _settle_failed(self, by_lane: dict[Lane, list[Batch]], error: Exception) -> None:
+        """Every lane for itself, so that only the guilty one fails; unless it is the database that fails everybody."""
+        if isinstance(error, AppError) and error.kind is ErrorKind.UNAVAILABLE:
+            for lane in by_lane:
+                lane.failed(error)
+        elif len(by_lane) > 1:
+            for lane, batches in by_lane.items():
+                await self._settle([(lane, batch) for batch in batches])
+        else:
+            log.error("a stream's batches can't be stored", **describe_failure(error))
+            for lane in by_lane:
+                lane.failed(error if isinstance(error, AppError) else AppError(ErrorKind.INTERNAL, "INTERNAL"))
+
+
+def _tell(lane: Lane, verdicts: Sequence[Verdict]) -> None:
+    outcomes: list[Outcome] = []
+    for verdict in verdicts:
+        if isinstance(verdict, AppError):
+            lane.committed(outcomes)
+            lane.failed(verdict)
+            return
+        outcomes.append(verdict)
+    lane.committed(outcomes)

@@ -1,0 +1,148 @@
+"""From the domain and stored rows to the contract's messages."""
+
+from typing import Any
+
+from libs.common.timestamps import to_timestamp
+from quietus.common.v1.types_pb2 import Emotion, EmotionDistribution, RiskLevel
+from quietus.ingest.v1.ingest_pb2 import (
+    Acknowledgement,
+    BatchOutcome,
+    Credit,
+    Drain,
+    Refusal,
+    RefusalReason,
+    Session,
+    SessionStatus,
+    StoredPrediction,
+    StreamPredictionsResponse,
+)
+from quietus.ingest.v1.predictions_pb2 import (
+    AudioPrediction,
+    Prediction,
+    TextCues,
+    TextPrediction,
+    TranscriptState,
+    VisionPrediction,
+    VoiceFeatures,
+)
+from services.ingest import grouping, sessions
+from services.ingest.content import (
+    CRISIS_SIGNALS,
+    EMOTIONS,
+    FEATURES,
+    RISK_LEVELS,
+    TRANSCRIPT_STATES,
+    Modality,
+)
+from services.ingest.grouping import Outcome
+from services.ingest.service.stream import Acknowledged, Answer
+
+
+def to_session(session: sessions.Session) -> Session:
+    return Session(
+        session_id=str(session.key.session_id),
+        anonymous_id=session.key.anonymous_id,
+        status=SessionStatus.Value(f"SESSION_STATUS_{session.status}"),
+        start_time=to_timestamp(session.start_time),
+        end_time=to_timestamp(session.end_time) if session.end_time else None,
+        create_time=to_timestamp(session.receive_time),
+    )
+
+
+def to_outcome(outcome: Outcome) -> BatchOutcome:
+    return BatchOutcome(
+        batch_number=outcome.batch_number,
+        accepted=outcome.accepted,
+        duplicates=outcome.duplicates,
+        refusals=[
+            Refusal(index=r.index, field=r.field, reason=RefusalReason.ValueType(r.reason)) for r in outcome.refusals
+        ],
+    )
+
+
+def _to_refusal(refusal: grouping.Refusal) -> Refusal:
+    return Refusal(index=refusal.index, field=refusal.field, reason=RefusalReason.ValueType(refusal.reason))
+
+
+def to_answer(answer: Answer, credit: Credit) -> StreamPredictionsResponse:
+    if not isinstance(answer, Acknowledged):
+        return StreamPredictionsResponse(drain=Drain())
+    return StreamPredictionsResponse(
+        acknowledgement=Acknowledgement(
+            through_batch_number=answer.through_batch_number,
+            outcomes=map(to_outcome, answer.outcomes),
+            credit=credit,
+        )
+    )
+
+
+def to_stored_prediction(modality: Modality, row: Any) -> StoredPrediction:
+    """`row` has the columns of the modality's table."""
+    return StoredPrediction(
+        prediction=to_prediction(modality, row),
+        batch_number=row.batch_number,
+        receive_time=to_timestamp(row.receive_time),
+        content_digest=row.content_digest,
+    )
+
+
+def to_prediction(modality: Modality, row: Any) -> Prediction:
+    message = Prediction(
+        chunk_id=str(row.chunk_id),
+        capture_start_time=to_timestamp(row.capture_start_time),
+        capture_end_time=to_timestamp(row.capture_end_time),
+    )
+    if modality is Modality.VISION:
+        message.vision.CopyFrom(_vision(row))
+    elif modality is Modality.AUDIO:
+        message.audio.CopyFrom(_audio(row))
+    else:
+        message.text.CopyFrom(_text(row))
+    return message
+
+
+def _vision(row: Any) -> VisionPrediction:
+    return VisionPrediction(
+        emotion=Emotion.ValueType(EMOTIONS.index(row.emotion)),
+        confidence=float(row.confidence),
+        distress_score=float(row.distress_score),
+        frames_processed=row.frames_processed,
+        distribution=_distribution(row),
+        model_version=row.model_version,
+    )
+
+
+def _audio(row: Any) -> AudioPrediction:
+    features = {name: getattr(row, name) for name in FEATURES}
+    return AudioPrediction(
+        emotion=Emotion.ValueType(EMOTIONS.index(row.emotion)),
+        stress_score=float(row.stress_score),
+        confidence=float(row.confidence),
+        distribution=_distribution(row),
+        features=VoiceFeatures(**features) if any(value is not None for value in features.values()) else None,
+        model_version=row.model_version,
+    )
+
+
+def _text(row: Any) -> TextPrediction:
+    return TextPrediction(
+        risk_level=RiskLevel.ValueType(RISK_LEVELS.index(row.risk_level)),
+        distress_probability=float(row.distress_probability),
+        confidence=float(row.confidence),
+        valence=None if row.valence is None else float(row.valence),
+        cues=None if row.cues is None else _cues(row.cues),
+        sealed_transcript=row.transcript,
+        transcript_state=TranscriptState.ValueType(TRANSCRIPT_STATES.index(row.transcript_state)),
+        model_version=row.model_version,
+    )
+
+
+def _distribution(row: Any) -> EmotionDistribution | None:
+    if row.distribution_labels is None:
+        return None
+    return EmotionDistribution(labels=row.distribution_labels, probabilities=row.distribution_probabilities)
+
+
+def _cues(stored: dict[str, Any]) -> TextCues:
+    signals = [CRISIS_SIGNALS.index(name) for name in stored["crisis_signals"]]
+    return TextCues(**{**stored, "crisis_signals": signals})

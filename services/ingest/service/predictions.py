@@ -1,0 +1,62 @@
+"""Takes predictions and shows what was taken."""
+
+import asyncio
+from collections.abc import Sequence
+from uuid import UUID
+
+from libs.common.clock import Clock
+from libs.common.db.database import AnyRow, Database
+from libs.common.rpc.caller import Caller
+from libs.common.rpc.errors import AppError
+from quietus.ingest.v1.predictions_pb2 import PredictionBatch
+from services.ingest.committer import Committer, Lane
+from services.ingest.content import Modality
+from services.ingest.grouping import Outcome
+from services.ingest.service.batches import check_size, prepare
+from services.ingest.service.sessions import Sessions
+from services.ingest.service.stream import PredictionStream, StreamLimits
+from services.ingest.store import predictions
+
+
+class Predictions:
+    def __init__(
+        self, database: Database, sessions: Sessions, committer: Committer, limits: StreamLimits, clock: Clock
+    ) -> None:
+        self._database = database
+        self._sessions = sessions
+        self._committer = committer
+        self._clock = clock
+        self.limits = limits
+
+    async def open_stream(self, caller: Caller, session_id: UUID) -> PredictionStream:
+        session = await self._sessions.to_record(caller, session_id)
+        return PredictionStream(session, self._committer, self.limits, self._clock)
+
+    async def record(self, caller: Caller, session_id: UUID, message: PredictionBatch) -> Outcome:
+        check_size(message)
+        session = await self._sessions.to_record(caller, session_id)
+        single = _SingleBatch()
+        await self._committer.room()
+        self._committer.submit(single, prepare(session, message, self._clock()))
+        return await single.outcome
+
+    async def page(
+        self, caller: Caller, session_id: UUID, modality: Modality, after: UUID | None, limit: int
+    ) -> Sequence[AnyRow]:
+        async with self._database.read() as tx:
+            await self._sessions.readable(tx, caller, session_id)
+            return await predictions.page(tx, modality, session_id, after, limit)
+
+
+class _SingleBatch(Lane):
+    def __init__(self) -> None:
+        self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+    def committed(self, outcomes: Sequence[Outcome]) -> None:
+        if outcomes and not self.outcome.done():  # a caller that went away has cancelled it
+            self.outcome.set_result(outcomes[0])
+
+    def failed(self, error: AppError) -> None:
+        super().failed(error)
+        if not self.outcome.done():
+            self.outcome.set_exception(error)

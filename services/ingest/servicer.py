@@ -1,0 +1,140 @@
+"""quietus.ingest.v1.IngestService."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from uuid import UUID
+
+from libs.common.clock import Clock
+from libs.common.pagination import PageTokens, page_size
+from libs.common.rpc.call import ServicerContext
+from libs.common.rpc.caller import current_caller
+from libs.common.rpc.drain import current_drain
+from libs.common.rpc.errors import AppError, ErrorKind
+from libs.common.timestamps import to_datetime, to_timestamp
+from quietus.common.v1 import types_pb2
+from quietus.ingest.v1 import ingest_pb2, ingest_pb2_grpc
+from quietus.ingest.v1.predictions_pb2 import PredictionBatch
+from services.ingest.content import Modality
+from services.ingest.messages import to_answer, to_outcome, to_session, to_stored_prediction
+from services.ingest.service.predictions import Predictions
+from services.ingest.service.sessions import Sessions
+from services.ingest.service.stream import Answer
+
+SESSIONS_PAGE_DEFAULT, SESSIONS_PAGE_MAX = 50, 200
+PREDICTIONS_PAGE_DEFAULT, PREDICTIONS_PAGE_MAX = 200, 1000
+
+SERVICE = "quietus.ingest.v1.IngestService"
+# Predictions are checked one by one, so that a bad one doesn't refuse its batch.
+UNVALIDATED_METHODS = (f"/{SERVICE}/StreamPredictions", f"/{SERVICE}/RecordPredictions")
+
+Requests = AsyncIterator[ingest_pb2.StreamPredictionsRequest]
+
+
+class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
+    def __init__(self, sessions: Sessions, predictions: Predictions, page_tokens: PageTokens, clock: Clock) -> None:
+        self._sessions = sessions
+        self._predictions = predictions
+        self._page_tokens = page_tokens
+        self._clock = clock
+
+    async def StartSession(
+        self, request: ingest_pb2.StartSessionRequest, context: ServicerContext
+    ) -> ingest_pb2.StartSessionResponse:
+        start_time = to_datetime(request.start_time)
+        session = await self._sessions.start(current_caller(), UUID(request.session_id), start_time)
+        return ingest_pb2.StartSessionResponse(session=to_session(session))
+
+    async def EndSession(
+        self, request: ingest_pb2.EndSessionRequest, context: ServicerContext
+    ) -> ingest_pb2.EndSessionResponse:
+        end_time = to_datetime(request.end_time)
+        session = await self._sessions.end(current_caller(), UUID(request.session_id), end_time)
+        return ingest_pb2.EndSessionResponse(session=to_session(session))
+
+    async def GetSession(
+        self, request: ingest_pb2.GetSessionRequest, context: ServicerContext
+    ) -> ingest_pb2.GetSessionResponse:
+        session, counts = await self._sessions.get(current_caller(), UUID(request.session_id))
+        return ingest_pb2.GetSessionResponse(
+            session=to_session(session),
+            counts=[
+                ingest_pb2.ModalityCount(modality=types_pb2.Modality.ValueType(m), predictions=counts[m])
+                for m in Modality
+            ],
+        )
+
+    async def ListSessions(
+        self, request: ingest_pb2.ListSessionsRequest, context: ServicerContext
+    ) -> ingest_pb2.ListSessionsResponse:
+        scope = f"ListSessions {request.anonymous_id}"
+        size = page_size(request.page_size, SESSIONS_PAGE_DEFAULT, SESSIONS_PAGE_MAX)
+        last = self._page_tokens.open(scope, request.page_token)
+        before = (datetime.fromisoformat(str(last[0])), UUID(str(last[1]))) if last else None
+        found = await self._sessions.page(current_caller(), request.anonymous_id, before, size + 1)
+        response = ingest_pb2.ListSessionsResponse(sessions=map(to_session, found[:size]))
+        if len(found) > size:
+            oldest = found[size - 1]
+            values = [oldest.start_time.isoformat(), str(oldest.key.session_id)]
+            response.next_page_token = self._page_tokens.seal(scope, values)
+        return response
+
+    async def ListPredictions(
+        self, request: ingest_pb2.ListPredictionsRequest, context: ServicerContext
+    ) -> ingest_pb2.ListPredictionsResponse:
+        scope = f"ListPredictions {request.session_id} {request.modality}"
+        size = page_size(request.page_size, PREDICTIONS_PAGE_DEFAULT, PREDICTIONS_PAGE_MAX)
+        last = self._page_tokens.open(scope, request.page_token)
+        after = UUID(str(last[0])) if last else None
+        modality = Modality(request.modality)
+        found = await self._predictions.page(current_caller(), UUID(request.session_id), modality, after, size + 1)
+        response = ingest_pb2.ListPredictionsResponse(
+            predictions=[to_stored_prediction(modality, row) for row in found[:size]]
+        )
+        if len(found) > size:
+            response.next_page_token = self._page_tokens.seal(scope, [str(found[size - 1].chunk_id)])
+        return response
+
+    async def RecordPredictions(
+        self, request: ingest_pb2.RecordPredictionsRequest, context: ServicerContext
+    ) -> ingest_pb2.RecordPredictionsResponse:
+        session_id = _session_id(request.session_id)
+        outcome = await self._predictions.record(current_caller(), session_id, request.batch)
+        return ingest_pb2.RecordPredictionsResponse(outcome=to_outcome(outcome))
+
+    # Writes to the context, as gRPC allows and the stub's type doesn't know: only so can a write be given up.
+    async def StreamPredictions(  # type: ignore[override]
+        self, request_iterator: Requests, context: ServicerContext
+    ) -> None:
+        async def write(answer: Answer) -> None:
+            await context.write(to_answer(answer, credit))
+
+        session_id = await _opened(request_iterator)
+        stream = await self._predictions.open_stream(current_caller(), session_id)
+        limits = self._predictions.limits
+        credit = ingest_pb2.Credit(max_batches=limits.credit_batches, max_predictions=limits.credit_predictions)
+        opened = ingest_pb2.StreamOpened(credit=credit, server_time=to_timestamp(self._clock()))
+        await context.write(ingest_pb2.StreamPredictionsResponse(opened=opened))
+        await stream.serve(_batches(request_iterator), write, current_drain())
+
+
+async def _opened(requests: Requests) -> UUID:
+    """The session that the first message names. INVALID_ARGUMENT STREAM_NOT_OPENED."""
+    async for request in requests:
+        if request.HasField("open"):
+            return _session_id(request.open.session_id)
+        break
+    raise AppError(ErrorKind.INVALID_ARGUMENT, "STREAM_NOT_OPENED", "the first message opens")
+
+
+async def _batches(requests: Requests) -> AsyncIterator[PredictionBatch]:
+    async for request in requests:
+        if request.HasField("open"):
+            raise AppError(ErrorKind.INVALID_ARGUMENT, "STREAM_ALREADY_OPENED")
+        yield request.batch
+
+
+def _session_id(value: str) -> UUID:
+    try:
+        return UUID(value)
+    except ValueError as error:
+        raise AppError(ErrorKind.INVALID_ARGUMENT, "INVALID_FIELD", "not a UUID", field="session_id") from error

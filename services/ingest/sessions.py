@@ -1,0 +1,48 @@
+"""When a session may start and end."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from quietus_edge.ids import EPOCH, uuid7_time
+from services.ingest.grouping import SessionKey
+
+AHEAD_MAX = timedelta(days=1)
+
+
+class Status(StrEnum):
+    ACTIVE = "ACTIVE"
+    ENDED = "ENDED"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Times are by the device's clock, except receive times, which are the server's."""
+
+    key: SessionKey
+    status: Status
+    start_time: datetime
+    end_time: datetime | None
+    receive_time: datetime
+    end_receive_time: datetime | None
+
+    @property
+    def start_microseconds(self) -> int:
+        return (self.start_time - EPOCH) // EPOCH.resolution
+
+    def ended(self, end_time: datetime, receive_time: datetime) -> "Session":
+        return replace(self, status=Status.ENDED, end_time=end_time, end_receive_time=receive_time)
+
+    def may_end_at(self, end_time: datetime, now: datetime) -> bool:
+        return self.start_time <= end_time <= now + AHEAD_MAX
+
+
+def may_start(session_id: UUID, start_time: datetime, now: datetime, retention: timedelta) -> bool:
+    """Both the id's own time and the start lie within the retention and at most a day ahead. ValueError: no UUIDv7."""
+    return all(now - retention <= time <= now + AHEAD_MAX for time in (uuid7_time(session_id), start_time))
+
+
+def is_expired(session_id: UUID, now: datetime, retention: timedelta) -> bool:
+    """Whether its predictions are dropped, or may be at any moment."""
+    return session_id.version == 7 and uuid7_time(session_id) < now - retention

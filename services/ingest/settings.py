@@ -1,0 +1,23 @@
+"""What ingest can be told."""
+
+from pydantic import Field
+
+from libs.common.settings import CommonSettings
+
+
+class IngestSettings(CommonSettings):
+    port: int = Field(default=50052, ge=0, le=65535)
+    metrics_port: int = Field(default=51052, ge=0, le=65535)
+    max_receive_message_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
+
+    retention_days: int = Field(
+        default=90, ge=1, description="from a session's start; its predictions are dropped then"
+    )
+
+    group_max_predictions: int = Field(default=5_000, ge=1)
+    group_max_bytes: int = Field(default=8 * 1024 * 1024, ge=1)
+    queue_max_bytes: int = Field(default=64 * 1024 * 1024, ge=1, description="beyond it streams are not read")
+
+    credit_max_batches: int = Field(default=256, ge=1, description="in flight on one stream")
+    credit_max_predictions: int = Field(default=10_000, ge=5_000, description="in flight on one stream")
+    stream_idle_seconds: float = Field(default=300, gt=0, description="a stream that neither sends nor reads is ended")

@@ -1,0 +1,98 @@
+"""Sessions: found by id (primary key), listed by idx_sessions_user_id."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+
+from libs.common.db.database import AnyRow, Transaction
+from services.ingest.grouping import SessionKey
+from services.ingest.sessions import Session, Status
+from services.ingest.tables import METADATA, SESSIONS
+
+USERS = METADATA.tables["ingest.users"]
+_SELECT = select(SESSIONS, USERS.c.anonymous_id).join(USERS, USERS.c.user_id == SESSIONS.c.user_id)
+
+
+async def add(tx: Transaction, session: Session) -> bool:
+    """False when the id is taken; nothing is written then."""
+    statement = (
+        insert(SESSIONS)
+        .values(
+            id=session.key.session_id,
+            user_id=session.key.user_id,
+            status=session.status,
+            started_at=session.start_time,
+            receive_time=session.receive_time,
+        )
+        .on_conflict_do_nothing(index_elements=[SESSIONS.c.id])
+        .returning(SESSIONS.c.id)
+    )
+    return await tx.scalar(statement) is not None
+
+
+async def find(tx: Transaction, session_id: UUID) -> Session | None:
+    return _one(await tx.fetch_one(_SELECT.where(SESSIONS.c.id == session_id)))
+
+
+async def lock(tx: Transaction, session_id: UUID) -> Session | None:
+    """For its end: no prediction of it commits from here on before this transaction does."""
+    statement = _SELECT.where(SESSIONS.c.id == session_id).with_for_update(of=SESSIONS, key_share=True)
+    return _one(await tx.fetch_one(statement))
+
+
+async def lock_statuses(tx: Transaction, session_ids: Collection[UUID]) -> dict[UUID, Status]:
+    """For their predictions: none of them ends, and no other process adds to them, before this transaction does.
+
+    A session that is missing has been dropped.
+    """
+    rows = await tx.driver.fetch(_LOCK_STATUSES, session_ids)
+    return {UUID(bytes=session_id.bytes): Status(status) for session_id, status in rows}
+
+
+_LOCK_STATUSES = "SELECT id, status FROM sessions WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE"
+
+
+async def end(tx: Transaction, session_id: UUID, end_time: datetime, receive_time: datetime) -> None:
+    await tx.execute(
+        update(SESSIONS)
+        .where(SESSIONS.c.id == session_id)
+        .values(status=Status.ENDED, ended_at=end_time, end_receive_time=receive_time, updated_at=receive_time)
+    )
+
+
+async def page(tx: Transaction, user_id: UUID, before: tuple[datetime, UUID] | None, limit: int) -> Sequence[Session]:
+    """Newest start first; `before` is the start and id of the last session of the page before."""
+    order = tuple_(SESSIONS.c.started_at, SESSIONS.c.id)
+    statement = _SELECT.where(SESSIONS.c.user_id == user_id)
+    if before is not None:
+        statement = statement.where(order < before)
+    statement = statement.order_by(SESSIONS.c.started_at.desc(), SESSIONS.c.id.desc()).limit(limit)
+    return [_session(row) for row in await tx.fetch_all(statement)]
+
+
+async def people(tx: Transaction) -> Sequence[UUID]:
+    """Everybody who ever had a session."""
+    return [row.user_id for row in await tx.fetch_all(select(SESSIONS.c.user_id).distinct())]
+
+
+async def by_receive_time(tx: Transaction, user_id: UUID) -> Sequence[Session]:
+    statement = _SELECT.where(SESSIONS.c.user_id == user_id).order_by(SESSIONS.c.receive_time, SESSIONS.c.id)
+    return [_session(row) for row in await tx.fetch_all(statement)]
+
+
+def _one(row: AnyRow | None) -> Session | None:
+    return None if row is None else _session(row)
+
+
+def _session(row: AnyRow) -> Session:
+    return Session(
+        key=SessionKey(row.id, row.user_id, row.anonymous_id),
+        status=Status(row.status),
+        start_time=row.started_at,
+        end_time=row.ended_at,
+        receive_time=row.receive_time,
+        end_receive_time=row.end_receive_time,
+    )
