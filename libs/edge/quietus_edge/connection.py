@@ -65,6 +65,13 @@ class Connection:
         """A service refused it; the next call gets another."""
         self._token = ""
 
+    async def reaches_ingest(self) -> bool:
+        try:
+            await asyncio.wait_for(self._channels[0].channel_ready(), self.timeout_seconds)
+        except TimeoutError:
+            return False
+        return True
+
     async def close(self) -> None:
         for channel in self._channels:
             await channel.close()

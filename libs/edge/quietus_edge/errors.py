@@ -1,10 +1,11 @@
 """What can go wrong at the edge, and how to read what a service says went wrong."""
 
 from collections.abc import Mapping
+from typing import Any, cast
 
 import grpc
-from google.rpc.error_details_pb2 import ErrorInfo  # type: ignore[import-untyped]
-from grpc_status import rpc_status  # type: ignore[import-untyped]
+from google.rpc.error_details_pb2 import ErrorInfo  # type: ignore[import-untyped, unused-ignore]
+from grpc_status import rpc_status  # type: ignore[import-untyped, unused-ignore]
 
 
 class EdgeError(Exception):
@@ -54,7 +55,7 @@ class InvalidInputError(EdgeError):
 def error_info(error: grpc.RpcError) -> ErrorInfo | None:
     """The google.rpc.ErrorInfo of a failed call, if the service sent one."""
     try:
-        status = rpc_status.from_call(error)
+        status = rpc_status.from_call(cast(Any, error))
     except ValueError:  # status details that contradict the code: not ours
         return None
     info = ErrorInfo()

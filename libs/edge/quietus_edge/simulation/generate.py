@@ -41,7 +41,7 @@ def generate(
     end_time: datetime,
     *,
     weeks: float = 4,
-    sessions_per_week: int = 4,
+    sessions_per_week: float = 4,
     chunks_per_session: int = 12,
 ) -> Iterator[SimulatedSession]:
     """Sessions from the oldest to the newest, which ends at `end_time`. InvalidInputError for an unknown persona."""
