@@ -9,6 +9,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from libs.common.observability.metrics import Metrics
 
+_POLL_SECONDS = 0.1
+
 
 class ObservabilityServer:
     """Answers from a thread, so that probes see a blocked event loop as slow metrics, not as a dead process."""
@@ -17,7 +19,9 @@ class ObservabilityServer:
         """Raises OSError when the port is in use."""
         self._server = ThreadingHTTPServer((host, port), _handler(metrics, is_serving))
         self._server.daemon_threads = True
-        self._thread = Thread(target=self._server.serve_forever, name="observability", daemon=True)
+        self._thread = Thread(
+            target=self._server.serve_forever, args=(_POLL_SECONDS,), name="observability", daemon=True
+        )
 
     def start(self) -> int:
         """Returns the port."""

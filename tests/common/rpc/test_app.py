@@ -69,7 +69,7 @@ async def test_terminated_service_ends_its_streams_and_itself() -> None:
             assert (await stream.read()).position == 2
             assert await stream.code() is grpc.StatusCode.OK
         assert await process.end() == 0
-    assert "closed" in process.lines
+    assert '"closed"' in "".join(process.lines)
 
 
 async def test_service_whose_background_work_dies_ends_with_status_one() -> None:
@@ -78,7 +78,7 @@ async def test_service_whose_background_work_dies_ends_with_status_one() -> None
         assert await process.end() == 1
     assert failure["exception"] == "ValueError"
     assert "hopeless" not in "".join(process.lines)
-    assert "closed" in process.lines
+    assert '"closed"' in "".join(process.lines)
 
 
 async def test_port_in_use_is_one_clear_line() -> None:

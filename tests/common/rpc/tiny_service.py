@@ -5,6 +5,8 @@ import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
+import structlog
+
 from libs.common.observability.metrics import Metrics
 from libs.common.rpc.app import Running, run
 from libs.common.rpc.drain import current_drain
@@ -34,7 +36,7 @@ async def _work() -> None:
 
 
 async def _close() -> None:
-    print("closed", flush=True)
+    structlog.get_logger().info("closed")
 
 
 async def compose(settings: CommonSettings, metrics: Metrics) -> Running:
