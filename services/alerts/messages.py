@@ -2,6 +2,7 @@
 
 from libs.common.timestamps import to_timestamp
 from quietus.alerts.v1 import alerts_pb2 as pb
+from quietus.common.v1.types_pb2 import RiskLevel
 from services.alerts.records import Alert, AlertEvent
 
 
@@ -9,7 +10,7 @@ def alert_message(alert: Alert) -> pb.Alert:
     return pb.Alert(
         alert_id=str(alert.alert_id),
         anonymous_id=alert.anonymous_id,
-        level=alert.level.value,
+        level=RiskLevel.ValueType(alert.level),
         score=alert.score,
         risk_factors=alert.factors,
         interpretation=alert.interpretation,
@@ -29,7 +30,7 @@ def event_message(sequence: int, event: AlertEvent) -> pb.AlertEvent:
     return pb.AlertEvent(
         sequence=sequence,
         kind=pb.AlertEventKind.Value(f"ALERT_EVENT_KIND_{event.kind.upper()}"),
-        level=event.level.value,
+        level=RiskLevel.ValueType(event.level),
         score=event.score,
         event_time=to_timestamp(event.event_time),
         counselor_anonymous_id=event.counselor_anonymous_id,

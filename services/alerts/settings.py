@@ -1,8 +1,12 @@
 """What alerts can be told."""
 
+from datetime import timedelta
+from pathlib import Path
+
 from pydantic import Field
 
 from libs.common.settings import CommonSettings
+from services.alerts.escalation import Policy
 
 
 class AlertsSettings(CommonSettings):
@@ -18,5 +22,10 @@ class AlertsSettings(CommonSettings):
     webhook_first_pause_seconds: float = Field(default=1, gt=0)
     webhook_longest_pause_seconds: float = Field(default=300, gt=0)
 
-    feed_retention_days: int = Field(default=7, ge=1)
-    feed_retention_max_days: int = Field(default=30, ge=1)
+    @property
+    def keyring_path(self) -> Path:
+        return self.secrets_dir / "keyring.json"
+
+    @property
+    def policy(self) -> Policy:
+        return Policy(timedelta(hours=self.alert_fresh_hours), timedelta(minutes=self.reopen_after_minutes))

@@ -43,7 +43,7 @@ class Duty:
     async def get(self, caller: Caller, alert_id: UUID) -> tuple[Alert, list[AlertEvent]]:
         async with self._database.read() as tx:
             alert = await self._concerning(tx, caller, alert_id)
-            _audit(tx, caller, alert, "alert.read")
+            await _audit(tx, caller, alert, "alert.read")
             return alert, await alerts.events(tx, alert_id)
 
     async def page(
@@ -65,7 +65,7 @@ class Duty:
                 limit=limit,
             )
             for alert in found:
-                _audit(tx, caller, alert, "alert.listed")
+                await _audit(tx, caller, alert, "alert.listed")
             return found
 
     async def changed(self, caller: Caller, seen: Mapping[UUID, int]) -> list[Alert]:
@@ -76,7 +76,7 @@ class Duty:
             new = [alert_id for alert_id, version in versions.items() if seen.get(alert_id) != version]
             found = await alerts.by_ids(tx, [*new, *gone]) if new or gone else []
             for alert in found:
-                _audit(tx, caller, alert, "alert.watched")
+                await _audit(tx, caller, alert, "alert.watched")
             return sorted(found, key=lambda alert: (-alert.level, alert.open_time, alert.alert_id))
 
     async def carry_out(self, caller: Caller, command: Command) -> Alert:
@@ -98,7 +98,7 @@ class Duty:
             if command.etag != str(alert.version):
                 raise AppError(ErrorKind.ABORTED, "ETAG_MISMATCH")
             await self._change(tx, caller, alert, command)
-            _audit(tx, caller, alert, f"alert.{command.act.value}")
+            await _audit(tx, caller, alert, f"alert.{command.act.value}")
             return await announce(tx, alert.alert_id)
 
     async def _change(self, tx: Transaction, caller: Caller, alert: Alert, command: Command) -> None:
@@ -149,8 +149,8 @@ def _counselor(caller: Caller) -> UUID:
     return caller.user_id
 
 
-def _audit(tx: Transaction, caller: Caller, alert: Alert, action: str) -> None:
-    append_audit(
+async def _audit(tx: Transaction, caller: Caller, alert: Alert, action: str) -> None:
+    await append_audit(
         tx,
         user_id=alert.user_id,
         actor=f"counselor:{caller.anonymous_id}",

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, case, delete, func, insert, or_, select, tuple_, update
+from sqlalchemy import case, delete, func, insert, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from libs.common.db.database import Transaction
@@ -213,10 +213,9 @@ async def page(
 ) -> list[Alert]:
     """Alerts that concern a counselor: every open one, and resolved ones of their own or of people in their care."""
     in_care = select(CARE.c.user_id).where(CARE.c.counselor_id == counselor_id)
-    concerns = or_(
-        ~RISK_ALERTS.c.resolved,
-        and_(include_resolved, or_(RISK_ALERTS.c.counselor_id == counselor_id, RISK_ALERTS.c.user_id.in_(in_care))),
-    )
+    concerns = ~RISK_ALERTS.c.resolved
+    if include_resolved:
+        concerns = or_(concerns, RISK_ALERTS.c.counselor_id == counselor_id, RISK_ALERTS.c.user_id.in_(in_care))
     statement = ALERTS.where(concerns).order_by(URGENCY, RISK_ALERTS.c.created_at, RISK_ALERTS.c.alert_id).limit(limit)
     if anonymous_id:
         statement = statement.where(USERS.c.anonymous_id == anonymous_id)
