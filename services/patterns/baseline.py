@@ -33,6 +33,11 @@ class Deviation:
     scaled_mad: float
     robust_z: float
 
+    @property
+    def order(self) -> tuple[float, str]:
+        """Largest first; ties by name."""
+        return -abs(self.robust_z), self.feature
+
 
 @dataclass(frozen=True, slots=True)
 class Normal:
@@ -71,7 +76,7 @@ def _baseline(feature: str, calm: Sequence[Session], method: Method) -> Baseline
 
 
 def deviations_of(session: Session, normal: Normal, method: Method) -> tuple[Deviation, ...]:
-    """How far each feature is from an established baseline, largest first; ties by name."""
+    """How far each feature is from an established baseline, largest first."""
     found = []
     for name, value in session.summary.features.items():
         baseline = normal.baselines.get(name)
@@ -80,4 +85,4 @@ def deviations_of(session: Session, normal: Normal, method: Method) -> tuple[Dev
         spread = max(baseline.scaled_mad, method.features[name].smallest_spread)
         z = robust_z(value, baseline.median, spread)
         found.append(Deviation(name, value, baseline.median, baseline.scaled_mad, z))
-    return tuple(sorted(found, key=lambda deviation: (-abs(deviation.robust_z), deviation.feature)))
+    return tuple(sorted(found, key=lambda deviation: deviation.order))

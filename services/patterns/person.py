@@ -142,7 +142,7 @@ class Person:
             user_id=self.user_id,
             number=self._interface_number,
             pattern_id=pattern.pattern_id,
-            pattern_version=pattern.version,
+            version=f"{pattern.version}.{self._interface_number}",
             structure=structure,
             generate_time=pattern.generate_time,
         )

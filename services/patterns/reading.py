@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from uuid import UUID
 
+from libs.common.feed.handler import UnknownEvent
 from libs.common.timestamps import to_datetime
 from quietus.common.v1.types_pb2 import Emotion, EmotionDistribution
 from quietus.fusion.v1 import events_pb2 as fusion_events
@@ -26,6 +27,18 @@ _DISSONANCES = {
     fusion.DISSONANCE_DIRECTION_COPING: Dissonance.COPING,
 }
 _EMOTION_PREFIX = "EMOTION_"
+
+
+def fused_event(data: bytes) -> FusedBatch | SettledSession:
+    """Raises UnknownEvent for a kind that isn't known here."""
+    event = fusion_events.Event.FromString(data)
+    match event.WhichOneof("event"):
+        case "chunks_fused":
+            return fused_batch(event.chunks_fused)
+        case "session_settled":
+            return settled_session(event.session_settled)
+        case _:
+            raise UnknownEvent
 
 
 def fused_batch(event: fusion_events.ChunksFused) -> FusedBatch:

@@ -42,22 +42,18 @@ class PatternRecord:
 
 @dataclass(frozen=True, slots=True)
 class InterfaceRecord:
-    """One interface of a person; `number` counts them from 1."""
+    """One interface of a person; `number` counts them from 1. `version`: the pattern's version and the number."""
 
     user_id: UUID
     number: int
     pattern_id: UUID
-    pattern_version: int
+    version: str
     structure: Structure
     generate_time: datetime
 
     @property
     def config_id(self) -> UUID:
         return derived_id("interface", self.user_id, self.number)
-
-    @property
-    def version(self) -> str:
-        return f"{self.pattern_version}.{self.number}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,7 +160,6 @@ USER_PATTERNS = Table(
     Index("idx_patterns_generated", text("generated_at DESC")),
     Index("idx_patterns_risk", "current_risk_level", postgresql_where=text(f"current_risk_level IN {ALARMING}")),
     Index("idx_patterns_overnight_build", "user_id", "is_current", postgresql_where=CURRENT),
-    Index("idx_overnight_rebuild", "user_id", "is_current", postgresql_where=CURRENT),
     Index(
         "idx_risk_monitoring",
         "current_risk_level",

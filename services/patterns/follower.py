@@ -1,0 +1,71 @@
+"""What patterns does with the feeds of ingest and fusion."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from libs.common.db.database import Transaction
+from libs.common.feed.handler import FeedEvent, UnknownEvent
+from quietus.fusion.v1.events_pb2 import Event as FusionEvent
+from quietus.ingest.v1.events_pb2 import Event as IngestEvent
+from services.patterns.reading import chunk_features, fused_event
+from services.patterns.service.facts import Ingested, IngestedBatch, IngestedEnd, keep_ingested
+from services.patterns.service.gate import Arrival, Gate
+from services.patterns.store.people import lock_people
+
+
+class FusionHandler:
+    """A FeedHandler of fusion's feed: folds results into assessments, patterns and interfaces."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    def user_of(self, event: bytes) -> UUID:
+        return fused_event(event).user_id
+
+    async def apply(self, tx: Transaction, events: Sequence[FeedEvent]) -> None:
+        told = [FusionEvent.FromString(event.data) for event in events]
+        names = await lock_people(tx, dict(_person(one) for one in told))
+        arrivals = [Arrival(fused_event(event.data), event.data) for event in events]
+        await self._gate.fused_arrived(tx, arrivals, names)
+
+
+class IngestHandler:
+    """A FeedHandler of ingest's feed: keeps facts, and folds what had waited for them."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    def user_of(self, event: bytes) -> UUID:
+        return _person(IngestEvent.FromString(event))[0]
+
+    async def apply(self, tx: Transaction, events: Sequence[FeedEvent]) -> None:
+        told = [IngestEvent.FromString(event.data) for event in events]
+        names = await lock_people(tx, dict(_person(one) for one in told))
+        await keep_ingested(tx, [fact for one in told if (fact := _ingested(one)) is not None])
+        await self._gate.facts_arrived(tx, names)
+
+
+def _person(event: FusionEvent | IngestEvent) -> tuple[UUID, str]:
+    """user_id and anonymous_id, which every kind of both feeds has."""
+    kind = event.WhichOneof("event")
+    if kind is None:
+        raise UnknownEvent
+    about = getattr(event, kind)
+    return UUID(about.user_id), about.anonymous_id
+
+
+def _ingested(event: IngestEvent) -> Ingested | None:
+    """None for a start, from which nothing follows."""
+    match event.WhichOneof("event"):
+        case "predictions_committed":
+            committed = event.predictions_committed
+            return IngestedBatch(
+                user_id=UUID(committed.user_id),
+                session_id=UUID(committed.session_id),
+                batch_number=committed.batch.batch_number,
+                features=list(chunk_features(committed.batch)),
+            )
+        case "session_ended":
+            return IngestedEnd(UUID(event.session_ended.user_id), UUID(event.session_ended.session_id))
+        case _:
+            return None

@@ -1,0 +1,1 @@
+"""Use cases: folding what the feeds tell, and answering what people ask."""

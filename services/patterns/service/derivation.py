@@ -1,0 +1,123 @@
+"""Folds fusion's events, each person's in the order of fusion's feed, upon the facts that ingest told of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from uuid import UUID
+
+from libs.common.db.database import Transaction
+from libs.common.feed.outbox import OutboxEvent
+from services.patterns.facts import FusedBatch, SettledSession
+from services.patterns.interface import DEFAULT_STRUCTURE
+from services.patterns.method import Method
+from services.patterns.person import Known, Person
+from services.patterns.records import RiskAssessed, Told
+from services.patterns.rules import Rules
+from services.patterns.session import Session, with_batch, with_end
+from services.patterns.store import assessments, inputs, interfaces, patterns, results, sessions, standings
+from services.patterns.summary import summarise
+from services.patterns.telling import interface_generated_event, risk_assessed_event
+
+Fused = FusedBatch | SettledSession
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """An event whose facts are there: all of ingest's batches up to `ordinal`, and no later one, count for it."""
+
+    event: Fused
+    ordinal: int
+
+
+class Derivation:
+    """The people concerned are locked by the caller's transaction."""
+
+    def __init__(self, method: Method, rules: Rules) -> None:
+        self._method = method
+        self._rules = rules
+
+    async def fold(self, tx: Transaction, ready: Mapping[UUID, Sequence[Ready]], names: Mapping[UUID, str]) -> None:
+        """`ready`: events of each person in order. `names`: their anonymous ids. Statements don't grow with people."""
+        people = await self._people(tx, ready)
+        unkept: list[FusedBatch] = []
+        for user_id, person in people.items():
+            for one in ready[user_id]:
+                await self._fold_one(tx, person, one, unkept)
+        await results.keep(tx, unkept)
+        await self._keep(tx, list(people.values()))
+        tx.append_to_outbox(
+            [
+                OutboxEvent(user_id, _event(told, names[user_id]))
+                for user_id, person in people.items()
+                for told in person.folded.told
+            ]
+        )
+
+    async def _people(self, tx: Transaction, ready: Mapping[UUID, Sequence[Ready]]) -> dict[UUID, Person]:
+        touched = {user_id: {one.event.session_id for one in events} for user_id, events in ready.items()}
+        windows = await sessions.windows(tx, touched, self._method.baseline.window_sessions)
+        newest = [max(window) for window in windows.values() if window]
+        stand = await standings.of_sessions(tx, {*newest, *chain.from_iterable(touched.values())})
+        versions = await standings.pattern_versions(tx, ready)
+        shown = await standings.interfaces(tx, ready)
+        people = {}
+        for user_id in sorted(ready):
+            number, structure = shown.get(user_id, (0, DEFAULT_STRUCTURE))
+            known = Known(
+                sessions=windows[user_id],
+                standings=stand,
+                pattern_version=versions.get(user_id, 0),
+                interface_number=number,
+                structure=structure,
+            )
+            people[user_id] = Person(user_id, known, self._method, self._rules)
+        return people
+
+    async def _fold_one(self, tx: Transaction, person: Person, one: Ready, unkept: list[FusedBatch]) -> None:
+        session = person.session(one.event.session_id)
+        match one.event:
+            case FusedBatch():
+                unkept.append(one.event)
+                session = with_batch(session, one.event, one.ordinal)
+            case SettledSession() if session is not None:
+                session = with_end(session, one.event, one.ordinal)
+            case _:
+                return  # It ended before anything was fused: there is nothing to learn from it.
+        if session.summary_due:
+            await results.keep(tx, unkept)
+            unkept.clear()
+            session = await self._summarised(tx, session)
+        person.fold(session, one.event.receive_time, settling=isinstance(one.event, SettledSession))
+
+    async def _summarised(self, tx: Transaction, session: Session) -> Session:
+        chunks = await results.of_session(tx, session.session_id)
+        features = await inputs.features_of(tx, session.session_id, session.facts_ordinal)
+        return session.summarised(summarise(chunks, features, distressed_score=self._method.pattern.distressed_score))
+
+    async def _keep(self, tx: Transaction, people: Sequence[Person]) -> None:
+        """Only what there is: most batches change a session's state and nothing else."""
+        folded = [person.folded for person in people]
+        await sessions.keep(tx, [session for one in folded for session in one.sessions.values()])
+        received = {
+            told.record.session_id: told.receive_time
+            for one in folded
+            for told in one.told
+            if isinstance(told, RiskAssessed)
+        }
+        if assessed := [record for one in folded for record in one.assessments.values()]:
+            await assessments.keep(tx, [(record, received[record.session_id]) for record in assessed])
+        for person in people:
+            if person.folded.baselines:
+                await assessments.keep_baselines(tx, person.user_id, person.folded.baselines.values())
+        if made := [record for one in folded for record in one.patterns]:
+            await patterns.keep(tx, made)
+        if shown := [record for one in folded for record in one.interfaces]:
+            await interfaces.keep(tx, shown, [change for one in folded for change in one.changes])
+
+
+def _event(told: Told, anonymous_id: str) -> bytes:
+    if isinstance(told, RiskAssessed):
+        event = risk_assessed_event(told.record, told.receive_time, anonymous_id)
+    else:
+        event = interface_generated_event(told.record, anonymous_id)
+    return event.SerializeToString(deterministic=True)

@@ -1,0 +1,93 @@
+"""What fusion told: chunks at their newest revision, and events that wait for ingest's facts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import orjson
+
+from libs.common.db.database import Transaction
+from services.patterns.facts import Dissonance, FusedBatch, FusedChunk
+from services.patterns.levels import Level
+
+_KEEP = """
+INSERT INTO chunk_results (session_id, user_id, chunk_id, revision, capture_end_time, level, score, session_score,
+    critical_cue, dissonance, dissonance_score, emotions) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+ON CONFLICT (session_id, chunk_id) DO UPDATE SET revision = excluded.revision,
+    capture_end_time = excluded.capture_end_time, level = excluded.level, score = excluded.score,
+    session_score = excluded.session_score, critical_cue = excluded.critical_cue, dissonance = excluded.dissonance,
+    dissonance_score = excluded.dissonance_score, emotions = excluded.emotions
+"""
+_OF_SESSION = "SELECT * FROM chunk_results WHERE session_id = $1"
+_WHO_WAITS = "SELECT DISTINCT user_id FROM waiting_fused WHERE user_id = ANY($1)"
+_WAITING = "SELECT sequence, event FROM waiting_fused WHERE user_id = $1 ORDER BY sequence LIMIT $2"
+_WAIT = "INSERT INTO waiting_fused (user_id, event) VALUES ($1, $2)"
+_DONE_WAITING = "DELETE FROM waiting_fused WHERE user_id = $1 AND sequence <= $2"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An event of fusion, as it came. `sequence` grows in the order of fusion's feed for each person."""
+
+    sequence: int
+    event: bytes
+
+
+async def keep(tx: Transaction, batches: Sequence[FusedBatch]) -> None:
+    rows = [_row(batch, chunk) for batch in batches for chunk in batch.chunks]
+    if rows:
+        await tx.driver.executemany(_KEEP, rows)
+
+
+async def of_session(tx: Transaction, session_id: UUID) -> list[FusedChunk]:
+    """By the primary key."""
+    return [
+        FusedChunk(
+            chunk_id=row["chunk_id"],
+            revision=row["revision"],
+            capture_end_time=row["capture_end_time"],
+            level=Level.of(row["level"]),
+            score=row["score"],
+            session_score=row["session_score"],
+            critical_cue=row["critical_cue"],
+            dissonance=Dissonance(row["dissonance"]),
+            dissonance_score=row["dissonance_score"],
+            emotions=orjson.loads(row["emotions"]),
+        )
+        for row in await tx.driver.fetch(_OF_SESSION, session_id)
+    ]
+
+
+async def who_waits(tx: Transaction, user_ids: Sequence[UUID]) -> set[UUID]:
+    return {row["user_id"] for row in await tx.driver.fetch(_WHO_WAITS, user_ids)}
+
+
+async def waiting(tx: Transaction, user_id: UUID, limit: int) -> list[Waiting]:
+    """The first that wait, in order."""
+    return [Waiting(row["sequence"], row["event"]) for row in await tx.driver.fetch(_WAITING, user_id, limit)]
+
+
+async def wait(tx: Transaction, events: Sequence[tuple[UUID, bytes]]) -> None:
+    """Appends (user_id, event)s; the person's lock is held, so that sequences are in the order of the feed."""
+    await tx.driver.executemany(_WAIT, events)
+
+
+async def done_waiting(tx: Transaction, user_id: UUID, through_sequence: int) -> None:
+    await tx.driver.execute(_DONE_WAITING, user_id, through_sequence)
+
+
+def _row(batch: FusedBatch, chunk: FusedChunk) -> tuple[object, ...]:
+    return (
+        batch.session_id,
+        batch.user_id,
+        chunk.chunk_id,
+        chunk.revision,
+        chunk.capture_end_time,
+        chunk.level.word,
+        chunk.score,
+        chunk.session_score,
+        chunk.critical_cue,
+        chunk.dissonance.value,
+        chunk.dissonance_score,
+        orjson.dumps(chunk.emotions).decode(),
+    )
