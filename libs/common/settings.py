@@ -47,7 +47,9 @@ class CommonSettings(BaseModel):
     database_url: str = Field(default="", repr=False)
     database_pool_size: int = Field(default=5, ge=1, le=50)
 
-    feed_retention_days: float = Field(default=7, gt=0, description="kept at least, and until every follower has passed")
+    feed_retention_days: float = Field(
+        default=7, gt=0, description="kept at least, and until every follower has passed"
+    )
     feed_retention_max_days: float = Field(default=30, gt=0, description="kept at most, whoever still needs it")
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -96,7 +96,7 @@ async def _serve(running: Running, stop: asyncio.Event, grace_seconds: float) ->
         for failure in failures.exceptions:
             log.error("background work died", **describe_failure(failure))
         exit_code = 1
-        await running.server.drain(grace_seconds)
+        await running.server.drain(grace_seconds=0)  # callers are better off with the next process
     return exit_code
 
 
