@@ -171,7 +171,7 @@ async def test_without_a_service_what_was_recorded_waits(suite: FakeSuite, comma
     file = command_line.file({"vision": VISION})
     status, _, err = await command_line.run("replay", file, "--timeout", 0.5)
     assert status == 1
-    assert "1 predictions wait; run again" in err
+    assert "1 predictions of 1 sessions wait in the spool" in err
     await suite.start()
     assert (await command_line.run("replay", file))[0] == 0
     assert len(suite.stored) == 1

@@ -80,7 +80,7 @@ async def test_recording_needs_no_service(spool: Path) -> None:
     async with client(offline, spool) as edge:
         async with edge.session() as session:
             await session.record(vision=vision())
-        with pytest.raises(FlushTimeoutError, match="1 predictions and 1 sessions"):
+        with pytest.raises(FlushTimeoutError, match="1 predictions of 1 sessions wait"):
             await edge.flush(0.2)
         assert edge.status().state == "unreachable"
         assert edge.status().waiting_predictions == 1
@@ -271,6 +271,42 @@ async def test_what_a_dead_app_left_is_ended_at_its_last_chunk_and_sent(suite: F
         await edge.flush(10)
     assert suite.ended == {str(abandoned.session_id): chunk.end}
     assert len(suite.stored) == 1
+
+
+async def test_a_backlog_goes_in_the_order_in_which_it_was_lived(suite: FakeSuite, spool: Path) -> None:
+    offline = FakeSuite()
+    offline.address = "127.0.0.1:1"
+    begin = datetime.now(UTC) - timedelta(days=6)
+    async with client(offline, spool) as edge:
+        for day in (3, 1, 5, 2, 4):
+            start = begin + timedelta(days=day)
+            async with edge.session(start=start) as session:
+                await session.record(vision=vision(), chunk=Chunk.between(start, start + timedelta(seconds=5)))
+    suite.acknowledge.clear()
+    async with client(suite, spool) as edge, edge.session() as live:
+        await live.record(vision=vision())
+        suite.acknowledge.set()
+        await edge.flush(10)
+    assert len(suite.ended) == 5
+    starts = [suite.started[session_id] for session_id in suite.ended]
+    assert starts == sorted(starts)
+
+
+async def test_a_live_session_does_not_wait_for_the_backlog(suite: FakeSuite, spool: Path) -> None:
+    offline = FakeSuite()
+    offline.address = "127.0.0.1:1"
+    async with client(offline, spool) as edge, edge.session() as old:
+        await old.record(vision=vision())
+    suite.fail_next("StreamPredictions", grpc.StatusCode.INTERNAL, "INTERNAL")
+    tell, told = next_report()
+    taken = asyncio.Event()
+    suite.refuse = lambda _: taken.set()
+    async with client(suite, spool, on_problem=tell) as edge:
+        await asyncio.wait_for(told.get(), 10)
+        async with edge.session() as live:
+            await live.record(vision=vision())
+            await asyncio.wait_for(taken.wait(), 10)
+    assert [session_id for session_id, _, _ in suite.stored] == [str(live.session_id)]
 
 
 async def test_a_transcript_is_sealed_for_the_person_and_their_chunk(suite: FakeSuite, spool: Path) -> None:

@@ -179,13 +179,13 @@ async def test_a_session_that_can_never_be_sent_is_counted_as_dropped(tmp_path: 
         assert (spool.totals.waiting_predictions, spool.totals.used_bytes) == (0, 0)
 
 
-async def test_newest_sessions_come_first(tmp_path: Path) -> None:
+async def test_sessions_are_listed_as_they_were_lived(tmp_path: Path) -> None:
     async with spool_at(tmp_path / "spool") as spool:
         keys = [
             await spool.run(lambda store, start=NOW + timedelta(days=day): store.open_session(uuid7(start), start))
             for day in (1, 3, 2)
         ]
-        assert await spool.run(lambda store: store.session_keys()) == [keys[1], keys[2], keys[0]]
+        assert await spool.run(lambda store: store.session_keys()) == [keys[0], keys[2], keys[1]]
 
 
 async def test_one_process_at_a_time(tmp_path: Path) -> None:

@@ -110,7 +110,8 @@ class EdgeClient:
         except TimeoutError:
             status = self.status()
             raise FlushTimeoutError(
-                f"{status.waiting_predictions} predictions and {status.waiting_sessions} sessions wait ({status.state})"
+                f"{status.waiting_predictions} predictions of {status.waiting_sessions} sessions wait in the spool,"
+                f" to be sent later ({status.state})"
             ) from None
 
     def status(self) -> Status:

@@ -11,14 +11,13 @@ from tqdm import tqdm
 
 from quietus_edge.client import EdgeClient
 from quietus_edge.connection import Connection
-from quietus_edge.errors import EdgeError, FlushTimeoutError, reason_of
+from quietus_edge.errors import EdgeError, reason_of
 from quietus_edge.replay import CheckedFile, Line, read_lines
 from quietus_edge.settings import Limits
 from quietus_edge.simulation import SimulatedSession
 from quietus_edge.spool import totals_of
 from quietus_edge.status import Problem, Refused
 
-FLUSH_STEP_SECONDS = 0.5
 REACH_SECONDS = 5.0
 
 
@@ -53,11 +52,11 @@ class Target:
 
 
 async def replay(target: Target, file: CheckedFile, timeout: float, say: Callable[[str], None]) -> dict[str, Any]:
-    """Records each line once, over all runs, then waits for the acknowledgements."""
+    """Records each line once, over all runs, and waits for the service after each session."""
     fact = f"replay:{file.digest}"
     async with target.client(say) as edge:
         done = int(await edge.fact(fact) or b"0")
-        with tqdm(total=file.lines, desc="recorded", unit="chunk", disable=None) as bar:
+        with tqdm(total=file.lines, unit="chunk", disable=None) as bar:
             left = dropwhile(lambda line: line.number <= done, _counted(read_lines(file.path), bar))
             for _, lines in groupby(left, key=lambda line: line.session):
                 first = next(lines)
@@ -66,7 +65,9 @@ async def replay(target: Target, file: CheckedFile, timeout: float, say: Callabl
                         recorded = (fact, str(line.number).encode())
                         await session.keep(line.vision, line.audio, line.text, line.chunk, recorded)
                         await _leave_room(edge, timeout)
-        return await _delivered(edge, timeout)
+                await edge.flush(timeout)
+            await edge.flush(timeout)  # what an earlier run left
+        return edge.status().as_dict()
 
 
 async def simulate(
@@ -74,14 +75,12 @@ async def simulate(
 ) -> dict[str, Any]:
     """Sends an invented person's sessions, oldest first."""
     async with target.client(say) as edge:
-        with tqdm(total=len(sessions), desc="recorded", unit="session", disable=None) as bar:
-            for one in sessions:
-                async with edge.session(start=one.start, session_id=one.session_id) as session:
-                    for said in one.chunks:
-                        await session.record(vision=said.vision, audio=said.audio, text=said.text, chunk=said.chunk)
-                await _leave_room(edge, timeout)
-                bar.update()
-        return await _delivered(edge, timeout)
+        for one in tqdm(sessions, unit="session", disable=None):
+            async with edge.session(start=one.start, session_id=one.session_id) as session:
+                for said in one.chunks:
+                    await session.record(vision=said.vision, audio=said.audio, text=said.text, chunk=said.chunk)
+            await edge.flush(timeout)
+        return edge.status().as_dict()
 
 
 async def reach(target: Target) -> dict[str, str]:
@@ -122,24 +121,9 @@ def _counted(lines: Iterable[Line], bar: "tqdm[Any]") -> Iterator[Line]:
 
 
 async def _leave_room(edge: EdgeClient, timeout: float) -> None:
-    """A file waits for the service rather than push its own beginning out of the spool."""
+    """A long session waits for the service rather than push its own beginning out of the spool."""
     if edge.status().spool_bytes > Limits().max_spool_bytes // 2:
         await edge.flush(timeout)
-
-
-async def _delivered(edge: EdgeClient, timeout: float) -> dict[str, Any]:
-    waiting = edge.status().waiting_predictions
-    with tqdm(total=waiting, desc="acknowledged", unit="prediction", disable=None) as bar:
-        for _ in range(max(round(timeout / FLUSH_STEP_SECONDS), 1)):
-            try:
-                await edge.flush(FLUSH_STEP_SECONDS)
-                break
-            except FlushTimeoutError:
-                bar.update(waiting - edge.status().waiting_predictions - bar.n)
-        else:
-            raise FlushTimeoutError(f"{edge.status().waiting_predictions} predictions wait; run again to go on")
-        bar.update(waiting - bar.n)
-    return edge.status().as_dict()
 
 
 async def _anyone(_: object) -> None:

@@ -1,4 +1,4 @@
-"""Runs one sender for each session that has something to send, a bounded number at once."""
+"""Runs one sender for each session that has something to send."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ class Sender:
         self._spool = spool
         self._reports = reports
         self._limits = limits
-        self._slots = asyncio.Semaphore(limits.max_streams)
+        self._turn = asyncio.Lock()
         self._senders: dict[int, SessionSender] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -24,7 +24,7 @@ class Sender:
         if sender := self._senders.get(key):
             sender.wake.set()
             return
-        self._senders[key] = SessionSender(key, self._connection, self._spool, self._reports, self._limits)
+        self._senders[key] = SessionSender(key, self._connection, self._spool, self._reports, self._limits, self._turn)
         task = asyncio.create_task(self._send(key, self._senders[key]))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -39,9 +39,8 @@ class Sender:
         try:
             again = True
             while again:
-                async with self._slots:
-                    sender.wake.clear()
-                    await sender.run()
+                sender.wake.clear()
+                await sender.run()
                 again = sender.wake.is_set()
         except Exception as error:  # a sender that dies silently would keep its session here forever
             self._reports.block(Problem("EDGE_FAILED", repr(error)))

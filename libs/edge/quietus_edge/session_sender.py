@@ -1,6 +1,7 @@
 """Brings one session to the server: start, predictions, end; again and again until it is done."""
 
 import asyncio
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
 import grpc
@@ -21,14 +22,27 @@ SMALLEST_SKEW = timedelta(hours=1)
 
 
 class SessionSender:
-    """`wake` tells it that its session has something new."""
+    """`wake` tells it that its session has something new.
 
-    def __init__(self, key: int, connection: Connection, spool: Spool, reports: Reports, limits: Limits) -> None:
+    `turn` is shared by all sessions that have ended: they go one after the other, so that what follows the feed meets a
+    backlog in the order in which it was lived. A live session doesn't wait for them.
+    """
+
+    def __init__(
+        self,
+        key: int,
+        connection: Connection,
+        spool: Spool,
+        reports: Reports,
+        limits: Limits,
+        turn: asyncio.Lock,
+    ) -> None:
         self._key = key
         self._connection = connection
         self._spool = spool
         self._reports = reports
         self._limits = limits
+        self._turn = turn
         self._backoff = Backoff(limits.first_retry_seconds, limits.longest_retry_seconds)
         self._progressed = False
         self._token_forgotten = False
@@ -36,21 +50,38 @@ class SessionSender:
 
     async def run(self) -> None:
         """Until the session is done, or has nothing to send for now."""
-        while session := await self._spool.run(lambda store: store.session(self._key)):
-            if session.started and not session.waiting_records and not session.end:
-                return
+        while session := await self._unfinished():
+            async with self._turn if session.end else nullcontext():
+                problem = await self._bring(live=session.end is None)
+            if problem:
+                self._reports.block(problem)
+                await asyncio.sleep(self._limits.problem_pause_seconds)
+
+    async def _unfinished(self) -> SpooledSession | None:
+        session = await self._spool.run(lambda store: store.session(self._key))
+        if session is None or (session.started and not session.waiting_records and not session.end):
+            return None
+        return session
+
+    async def _bring(self, live: bool) -> Problem | None:
+        """Step by step, until there is nothing left, the session is no longer live, or a problem calls for a pause."""
+        while session := await self._unfinished():
+            if live and session.end:
+                return None
             self._progressed = False
             try:
                 await self._advance(session)
             except grpc.RpcError as error:
-                await self._recover(session, error)
+                if problem := await self._recover(session, error):
+                    return problem
             except TimeoutError:
                 pass  # the server kept a finished stream open; what it didn't acknowledge is sent again
             except EdgeError as error:
-                await self._pause_after(Problem(type(error).__name__, str(error), str(session.session_id)))
+                return Problem(type(error).__name__, str(error), str(session.session_id))
             else:
                 if not self._progressed:  # a server that ends streams without taking anything isn't asked at once
                     await asyncio.sleep(self._backoff.next_seconds())
+        return None
 
     async def _advance(self, session: SpooledSession) -> None:
         if not session.started:
@@ -81,7 +112,8 @@ class SessionSender:
         await self._spool.run(lambda store: store.forget_session(self._key))
         self._progress()
 
-    async def _recover(self, session: SpooledSession, error: grpc.RpcError) -> None:
+    async def _recover(self, session: SpooledSession, error: grpc.RpcError) -> Problem | None:
+        """Does what the error asks for; a problem that isn't cured by that is returned."""
         reason = reason_of(error) or error.code().name
         problem = Problem(reason, f"the service answered {error.code().name}", str(session.session_id))
         if is_unreachable(error):
@@ -100,17 +132,14 @@ class SessionSender:
             self._reports.tell(problem)
             await asyncio.sleep(self._backoff.next_seconds())
         else:
-            await self._pause_after(problem)
+            return problem
+        return None
 
     async def _correct_clock(self, session: SpooledSession, skew: timedelta) -> None:
         session_id = uuid7(session.start + skew)
         await self._spool.run(lambda store: store.correct_clock(self._key, session_id, skew))
         message = f"the device's clock is off by {skew}; the session goes on under a new id"
         self._reports.tell(Problem("CLOCK_CORRECTED", message, str(session_id)))
-
-    async def _pause_after(self, problem: Problem) -> None:
-        self._reports.block(problem)
-        await asyncio.sleep(self._limits.problem_pause_seconds)
 
     def _progress(self) -> None:
         self._progressed = True

@@ -13,7 +13,6 @@ class Limits:
 
     max_spool_bytes: int = 256 * 1024 * 1024
     max_batch_predictions: int = 32
-    max_streams: int = 16
     linger_seconds: float = 0.005
     first_retry_seconds: float = 0.2
     longest_retry_seconds: float = 15.0

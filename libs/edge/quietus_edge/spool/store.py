@@ -78,8 +78,8 @@ class Store:
         )
 
     def session_keys(self) -> list[int]:
-        """All sessions that aren't done, newest first: what happens now matters most."""
-        return [key for (key,) in self._db.execute("SELECT session_key FROM sessions ORDER BY start_us DESC")]
+        """All sessions that aren't done, oldest first."""
+        return [key for (key,) in self._db.execute("SELECT session_key FROM sessions ORDER BY start_us")]
 
     def end_session(self, key: int, end: datetime | None = None) -> None:
         """Ends it at `end`, but never before its last capture; the first end stands."""
