@@ -18,14 +18,20 @@ from services.fusion.vocabulary import Level
 
 
 @dataclass(frozen=True, slots=True)
-class ClientBatch:
-    """What the device of one session sent together; at least one prediction."""
+class BatchOrigin:
+    """Whose client batch it is, of which session, and when ingest received it."""
 
     user_id: UUID
     anonymous_id: str
     session_id: UUID
     receive_time: datetime
     batch_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClientBatch(BatchOrigin):
+    """What the device of one session sent together; at least one prediction."""
+
     predictions: Sequence[Prediction]
 
 

@@ -6,8 +6,6 @@ from uuid import UUID
 
 from services.fusion.dissonance import Finding
 from services.fusion.fold import ChunkResult
-from services.fusion.inputs import ChunkInputs
-from services.fusion.session_state import SessionState
 from services.fusion.vocabulary import Direction, Emotion
 
 # Where a page of a session's chunks begins: after this capture_end_time and chunk_id.
@@ -47,12 +45,6 @@ class DissonanceRecord:
     finding: Finding
     detect_time: datetime
 
-
-@dataclass(frozen=True, slots=True)
-class ReplaySource:
-    """A stored result with everything that it was made from."""
-
-    result: ChunkResult
-    numpy_version: str
-    inputs: ChunkInputs
-    before: SessionState
+    @property
+    def key(self) -> PageKey:
+        return (self.detect_time, self.chunk_id)

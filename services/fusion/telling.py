@@ -8,7 +8,7 @@ from quietus.common.v1.types_pb2 import Emotion, EmotionDistribution, Modality, 
 from quietus.fusion.v1 import fusion_pb2 as contract
 from quietus.fusion.v1.events_pb2 import ChunksFused, Event, SessionSettled
 from services.fusion.explanation import Explanation, explain, lacking
-from services.fusion.fold import ChunkResult, ClientBatch
+from services.fusion.fold import BatchOrigin, ChunkResult
 from services.fusion.records import DissonanceRecord, SessionEnd, SessionRisk
 from services.fusion.vocabulary import KNOWN_EMOTIONS
 
@@ -103,7 +103,7 @@ def record_message(record: DissonanceRecord) -> contract.DissonanceRecord:
     )
 
 
-def chunks_fused(batch: ClientBatch, results: Sequence[ChunkResult]) -> bytes:
+def chunks_fused(batch: BatchOrigin, results: Sequence[ChunkResult]) -> bytes:
     fused = ChunksFused(
         user_id=str(batch.user_id),
         anonymous_id=batch.anonymous_id,

@@ -102,12 +102,11 @@ async def read_page(tx: Transaction, session_id: UUID, after: PageKey, limit: in
     return [result_in(row) for row in rows]
 
 
-async def read_one(tx: Transaction, session_id: UUID, chunk_id: UUID) -> tuple[ChunkResult, str] | None:
-    """The result, and the numpy version that computed it."""
+async def read_one(tx: Transaction, session_id: UUID, chunk_id: UUID) -> ChunkResult | None:
     row = await tx.driver.fetchrow(
         "SELECT * FROM fusion_results WHERE session_id = $1 AND chunk_id = $2", session_id, chunk_id
     )
-    return None if row is None else (result_in(row), row["numpy_version"])
+    return None if row is None else result_in(row)
 
 
 def _columns(places: Sequence[Place]) -> tuple[list[UUID], list[datetime], list[UUID]]:

@@ -1,0 +1,102 @@
+"""The only place where the parts of fusion are put together."""
+
+from collections.abc import Mapping
+from functools import partial
+
+from libs.common.db.database import Database
+from libs.common.feed.follower import Follower
+from libs.common.feed.handler import FeedHandler
+from libs.common.feed.pruning import Pruner, Retention
+from libs.common.feed.servicer import FeedServicer
+from libs.common.feed.tail import Tail
+from libs.common.observability.metrics import Metrics
+from libs.common.pagination import PageTokens
+from libs.common.people.access import Access
+from libs.common.people.follower import IdentityHandler
+from libs.common.rpc.app import Running
+from libs.common.rpc.client import ServiceToken
+from libs.common.rpc.server import ServerParts, Servicer, build_server
+from libs.common.security.signing_keys import IdentityKeys
+from libs.common.security.tokens import TokenVerifier
+from quietus.common.v1.feed_pb2_grpc import add_FeedServiceServicer_to_server
+from quietus.fusion.v1.fusion_pb2_grpc import add_FusionServiceServicer_to_server
+from services.fusion.backfill import History
+from services.fusion.fold import Models
+from services.fusion.follower import IngestHandler
+from services.fusion.housekeeping import keep_partitions
+from services.fusion.registry import load_models
+from services.fusion.service import Sessions
+from services.fusion.servicer import FusionServicer
+from services.fusion.settings import FusionSettings
+from services.fusion.watching import Watchers
+
+NAME = "fusion"
+
+
+def open_database(settings: FusionSettings) -> Database:
+    return Database(settings.database_url, NAME, settings.database_pool_size)
+
+
+def handlers(models: Models) -> Mapping[str, FeedHandler]:
+    """What is done with the feed of each slice that fusion follows."""
+    return {"identity": IdentityHandler(), "ingest": IngestHandler(models)}
+
+
+def make_parts(settings: FusionSettings, database: Database, models: Models, tail: Tail) -> ServerParts:
+    watchers = Watchers()
+    database.after_append.append(watchers.published)
+    page_tokens = PageTokens(settings.page_token_secret.encode())
+    return ServerParts(
+        NAME,
+        (
+            Servicer(
+                add_FusionServiceServicer_to_server,
+                FusionServicer(Sessions(database, Access(database), models), watchers, page_tokens),
+                "quietus.fusion.v1.FusionService",
+            ),
+            Servicer(
+                add_FeedServiceServicer_to_server,
+                FeedServicer(database, tail, History()),
+                "quietus.common.v1.FeedService",
+            ),
+        ),
+    )
+
+
+async def compose(settings: FusionSettings, metrics: Metrics) -> Running:
+    """FAILED_PRECONDITION MODEL_UNUSABLE, UNAVAILABLE without the database."""
+    database = open_database(settings)
+    models = await load_models(database, settings.model)
+    tail = Tail(database, metrics)
+    keys = IdentityKeys(settings.identity_address)
+    token = ServiceToken(settings.identity_address, settings.api_key_path(NAME))
+    followers = [
+        Follower(
+            database,
+            source=source,
+            follower=NAME,
+            address=getattr(settings, f"{source}_address"),
+            token=token,
+            handler=handler,
+            metrics=metrics,
+            max_events_per_transaction=settings.max_events_per_transaction,
+        )
+        for source, handler in handlers(models).items()
+    ]
+    retention = Retention(settings.feed_retention_days, settings.feed_retention_max_days)
+
+    async def close() -> None:
+        await token.close()
+        await keys.close()
+        await database.close()
+
+    return Running(
+        server=build_server(settings, make_parts(settings, database, models, tail), TokenVerifier(keys), metrics),
+        background=(
+            tail.run,
+            *(follower.run for follower in followers),
+            partial(keep_partitions, database),
+            Pruner(database, metrics, retention).run,
+        ),
+        close=close,
+    )

@@ -1,0 +1,103 @@
+"""What people may ask of fusion. Each use case is one snapshot of the slice."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from libs.common.db.database import Database, Transaction
+from libs.common.people.access import Access
+from libs.common.people.store import is_in_care
+from libs.common.rpc.caller import Caller
+from libs.common.rpc.errors import AppError, ErrorKind
+from quietus.common.v1.options_pb2 import ROLE_COUNSELOR
+from services.fusion.fold import ChunkResult, Models, advanced
+from services.fusion.fuse import fuse_chunks
+from services.fusion.inputs import InputArrays
+from services.fusion.records import DissonanceRecord, PageKey, SessionRisk
+from services.fusion.store import accounts, inputs, results, sessions
+
+SESSION_NOT_FOUND = "SESSION_NOT_FOUND"
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    stored: ChunkResult
+    replayed: ChunkResult
+
+    @property
+    def identical(self) -> bool:
+        """Every number has the same bits: Python writes a float with as many digits as its bits need."""
+        return repr(self.stored) == repr(self.replayed)
+
+
+class Sessions:
+    def __init__(self, database: Database, access: Access, models: Models) -> None:
+        self._database = database
+        self._access = access
+        self._models = models
+
+    async def results(self, caller: Caller, session_id: UUID, after: PageKey, limit: int) -> Sequence[ChunkResult]:
+        """In the order of capture. NOT_FOUND SESSION_NOT_FOUND, as for every session that isn't the caller's to see."""
+        async with self._database.read() as tx:
+            await self._check_owner(tx, caller, session_id)
+            return await results.read_page(tx, session_id, after, limit)
+
+    async def dissonance_records(
+        self, caller: Caller, session_id: UUID, after: PageKey, limit: int
+    ) -> Sequence[DissonanceRecord]:
+        async with self._database.read() as tx:
+            await self._check_owner(tx, caller, session_id)
+            return await accounts.read_records(tx, session_id, after, limit)
+
+    async def risk(self, caller: Caller, session_id: UUID) -> SessionRisk:
+        async with self._database.read() as tx:
+            await self._check_owner(tx, caller, session_id)
+            risk = await sessions.read_risk(tx, session_id)
+        assert risk is not None
+        return risk
+
+    async def news(self, caller: Caller, session_id: UUID, seen: SessionRisk | None) -> SessionRisk | None:
+        """The state if it isn't the one that was seen. A session of which nothing is fused yet may come to be the
+        caller's own; a counselor's watch is audited once, and ends with the care.
+        """
+        async with self._database.read() as tx:
+            risk = await sessions.read_risk(tx, session_id)
+            if risk is None and caller.role != ROLE_COUNSELOR:
+                return None
+            if seen is None or risk is None:
+                await self._access.check_owner(tx, caller, risk.user_id if risk else None, SESSION_NOT_FOUND)
+            elif caller.role == ROLE_COUNSELOR and not await _is_in_care(tx, caller, risk.user_id):
+                raise AppError(ErrorKind.NOT_FOUND, SESSION_NOT_FOUND)
+        return None if risk == seen else risk
+
+    async def replay(self, caller: Caller, session_id: UUID, chunk_id: UUID) -> Replay:
+        """NOT_FOUND CHUNK_NOT_FOUND. FAILED_PRECONDITION INPUTS_EXPIRED, MODEL_NOT_FOUND."""
+        async with self._database.read() as tx:
+            await self._access.check_owner(tx, caller, await sessions.read_owner(tx, session_id), "CHUNK_NOT_FOUND")
+            stored = await results.read_one(tx, session_id, chunk_id)
+            if stored is None:
+                raise AppError(ErrorKind.NOT_FOUND, "CHUNK_NOT_FOUND")
+            model = self._models.versions.get(stored.model_version)
+            if model is None:
+                raise AppError(ErrorKind.FAILED_PRECONDITION, "MODEL_NOT_FOUND")
+            known = (await inputs.read(tx, [(session_id, chunk_id)])).get(session_id, {})
+            if chunk_id not in known:
+                raise AppError(ErrorKind.FAILED_PRECONDITION, "INPUTS_EXPIRED")
+            place = (session_id, *stored.key)
+            before = await results.read_standings_before(tx, [place], model.dissonance.window_chunks)
+        (fused,) = fuse_chunks(model, InputArrays.of([known[chunk_id]]))
+        replayed = advanced(model, before[session_id].state, replace(stored, fused=fused))
+        return Replay(stored, _without_judged(replayed))
+
+    async def _check_owner(self, tx: Transaction, caller: Caller, session_id: UUID) -> None:
+        await self._access.check_owner(tx, caller, await sessions.read_owner(tx, session_id), SESSION_NOT_FOUND)
+
+
+async def _is_in_care(tx: Transaction, caller: Caller, user_id: UUID) -> bool:
+    return caller.user_id is not None and await is_in_care(tx, caller.user_id, user_id)
+
+
+def _without_judged(result: ChunkResult) -> ChunkResult:
+    """As a row holds it."""
+    state = replace(result.state, judged=())
+    return replace(result, standing=replace(result.standing, state=state))
