@@ -8,7 +8,7 @@ INPUT ?=
 SECONDS ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format protos up down bench docs lock release clean
+.PHONY: help setup demo test lint format protos up down containers bench docs lock release clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 14
@@ -48,6 +48,10 @@ up: $(STAMP) ## Start Postgres and every service on this machine
 
 down: $(STAMP) ## Stop what `make up` started
 	$(BIN)/python -m deploy.local down
+
+containers: $(STAMP) ## Build the image and make the secret that compose needs
+	$(BIN)/python -m deploy.container.secrets
+	docker build --quiet --file deploy/Dockerfile --tag quietus:local .
 
 bench: $(STAMP) ## Measure against references in the same run
 	$(BIN)/python -m bench ingest --seconds $(SECONDS)

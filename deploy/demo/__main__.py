@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from deploy.demo import crema_d, duty, readback, report, weeks
+from deploy.demo import duty, readback, report, weeks
 from deploy.demo.people import make_counselor, make_person
 from deploy.demo.suite import Suite, own_suite, running_suite
 from deploy.local.supervisor import StartError
@@ -54,6 +54,9 @@ async def run(arguments: argparse.Namespace) -> None:
         say("starting the suite ..." if not arguments.running else "talking to the running suite ...")
     async with running_suite() if arguments.running else own_suite() as suite:
         if arguments.input:
+            # The fit is needed for this alone, and is no part of the image of the services.
+            from deploy.demo import crema_d  # noqa: PLC0415
+
             await crema_d.replay(suite, arguments.input, arguments.json)
         else:
             await simulate(suite, arguments.json)

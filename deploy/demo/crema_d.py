@@ -18,12 +18,12 @@ from bench.science import crema_d
 from bench.science.crema_d import Clips
 from bench.science.emotion_fit import BOTH, leave_actors_out
 from deploy.demo import weeks
-from deploy.demo.people import CALL_SECONDS, Person, make_counselor, make_person
+from deploy.demo.people import CALL_SECONDS, Person, edge_client, make_counselor, make_person
 from deploy.demo.suite import Suite
 from quietus.common.v1.types_pb2 import Emotion
 from quietus.fusion.v1.fusion_pb2 import ListFusionResultsRequest
 from quietus.fusion.v1.fusion_pb2_grpc import FusionServiceStub
-from quietus_edge import Audio, Chunk, EdgeClient, Vision
+from quietus_edge import Audio, Chunk, Vision
 from services.fusion.inputs import Floats
 
 LETTERS = {"N": "neutral", "H": "happy", "S": "sad", "A": "angry", "F": "fear", "D": "disgust"}
@@ -82,9 +82,7 @@ async def _stream_and_read(
 ) -> Floats:
     start = datetime.now(UTC) - len(rows) * CLIP
     chunks = [Chunk.between(start + number * CLIP, start + (number + 1) * CLIP) for number in range(len(rows))]
-    client = EdgeClient(
-        suite.addresses["ingest"], identity_address=suite.addresses["identity"], api_key=person.api_key, spool=spool
-    )
+    client = edge_client(suite, person, spool)
     async with client as edge:
         async with edge.session(start=start) as session:
             for chunk, row in zip(chunks, rows, strict=True):

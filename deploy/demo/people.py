@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from dataclasses import dataclass, field
+from pathlib import Path
 from uuid import uuid4
 
 from deploy.demo.suite import Suite
@@ -15,6 +16,7 @@ from quietus.identity.v1.identity_pb2_grpc import (
     KeyServiceStub,
     UserServiceStub,
 )
+from quietus_edge import EdgeClient
 from quietus_edge.sealing import make_key_pair
 
 CALL_SECONDS = 10
@@ -28,6 +30,17 @@ class Person:
     anonymous_id: str
     token: Metadata = field(repr=False)
     api_key: str = field(default="", repr=False)
+
+
+def edge_client(suite: Suite, person: Person, spool: Path) -> EdgeClient:
+    """The person's device. Without TLS the demo trusts the network between containers, as it trusts loopback."""
+    return EdgeClient(
+        suite.addresses["ingest"],
+        identity_address=suite.addresses["identity"],
+        api_key=person.api_key,
+        spool=spool,
+        insecure=True,
+    )
 
 
 async def make_counselor(suite: Suite) -> Person:

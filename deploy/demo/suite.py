@@ -1,6 +1,7 @@
 """The suite that the demo talks to: one of its own, or one that runs already."""
 
 import json
+import os
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Mapping
@@ -54,12 +55,16 @@ async def running_suite() -> AsyncIterator[Suite]:
 
 @asynccontextmanager
 async def _connected(plan: Plan) -> AsyncIterator[Suite]:
-    addresses = {service: plan.address(service) for service in SERVICES}
+    addresses = {s: os.environ.get(f"QUIETUS_{s.upper()}_ADDRESS", plan.address(s)) for s in SERVICES}
     async with AsyncExitStack() as stack:
         channels = {service: await stack.enter_async_context(channel(addresses[service])) for service in SERVICES}
-        admin = json.loads((plan.secrets_dir / "admin.json").read_text())
+        admin = json.loads((_secrets_dir(plan) / "admin.json").read_text())
         operator = await Suite(addresses, channels, ()).log_in(admin["email"], admin["password"])
         yield Suite(addresses, channels, operator)
+
+
+def _secrets_dir(plan: Plan) -> Path:
+    return Path(os.environ.get("QUIETUS_SECRETS_DIR", plan.secrets_dir))
 
 
 def _free_ports() -> dict[str, int]:

@@ -9,13 +9,12 @@ from uuid import UUID
 
 import grpc
 
-from deploy.demo.people import CALL_SECONDS, Person
+from deploy.demo.people import CALL_SECONDS, Person, edge_client
 from deploy.demo.suite import Suite
 from quietus.fusion.v1.fusion_pb2 import GetSessionRiskRequest
 from quietus.fusion.v1.fusion_pb2_grpc import FusionServiceStub
 from quietus.patterns.v1.patterns_pb2 import GetCurrentPatternRequest
 from quietus.patterns.v1.patterns_pb2_grpc import PatternServiceStub
-from quietus_edge import EdgeClient
 from quietus_edge.simulation import SimulatedSession, generate
 
 if TYPE_CHECKING:
@@ -51,12 +50,7 @@ async def stream(
     suite: Suite, person: Person, sessions: list[SimulatedSession], spool: Path, progress: Progress
 ) -> None:
     """Returns when the service has acknowledged everything."""
-    client = EdgeClient(
-        suite.addresses["ingest"],
-        identity_address=suite.addresses["identity"],
-        api_key=person.api_key,
-        spool=spool,
-    )
+    client = edge_client(suite, person, spool)
     async with client as edge:
         for simulated in sessions:
             async with edge.session(start=simulated.start, session_id=simulated.session_id) as session:

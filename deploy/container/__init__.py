@@ -1,0 +1,1 @@
+"""What runs inside of containers besides the services."""
