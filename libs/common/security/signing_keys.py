@@ -1,6 +1,7 @@
 """The keys that verify tokens, fetched from identity."""
 
 import asyncio
+import math
 import time
 
 import grpc
@@ -16,6 +17,7 @@ log = structlog.get_logger()
 
 _FETCH_TIMEOUT_SECONDS = 3.0
 _REFETCH_AFTER_SECONDS = 10.0
+_RETRY_AFTER_SECONDS = 1.0
 
 
 class IdentityKeys:
@@ -25,7 +27,7 @@ class IdentityKeys:
         self._channel = channel(identity_address)
         self._lock = asyncio.Lock()
         self._keys: dict[str, Ed25519PublicKey] = {}
-        self._fetched_at = -_REFETCH_AFTER_SECONDS
+        self._fetched_at = -math.inf
         self._reachable = False
 
     async def find(self, key_id: str) -> Ed25519PublicKey | None:
@@ -38,10 +40,10 @@ class IdentityKeys:
         return self._keys.get(key_id)
 
     async def _fetch(self, key_id: str) -> None:
-        waits = self._reachable and time.monotonic() < self._fetched_at + _REFETCH_AFTER_SECONDS
-        if key_id in self._keys or waits:
+        # Whoever waited behind a fetch takes its outcome, also a failure: an outage must not queue up callers.
+        pause = _REFETCH_AFTER_SECONDS if self._reachable else _RETRY_AFTER_SECONDS
+        if key_id in self._keys or time.monotonic() < self._fetched_at + pause:
             return
-        self._fetched_at = time.monotonic()
         try:
             stub = TokenServiceStub(self._channel)
             answer = await stub.GetSigningKeys(GetSigningKeysRequest(), timeout=_FETCH_TIMEOUT_SECONDS)
@@ -51,6 +53,7 @@ class IdentityKeys:
         else:
             self._reachable = True
             self._keys = {key.key_id: Ed25519PublicKey.from_public_bytes(key.public_key) for key in answer.keys}
+        self._fetched_at = time.monotonic()
 
     async def close(self) -> None:
         await self._channel.close()

@@ -72,7 +72,7 @@ class TokenVerifier:
         caller = self._verified.get(token)
         if caller is None:
             caller = await self._read(token)
-            self._remember(token, caller)
+        self._remember(token, caller)
         if caller.expires_at <= self._clock():
             self._verified.pop(token, None)
             raise AppError(ErrorKind.UNAUTHENTICATED, "TOKEN_EXPIRED", "the access token has expired")
@@ -95,6 +95,7 @@ class TokenVerifier:
 
     def _remember(self, token: str, caller: Caller) -> None:
         self._verified[token] = caller
+        self._verified.move_to_end(token)
         if len(self._verified) > _MAX_CACHED_TOKENS:
             self._verified.popitem(last=False)
 

@@ -8,6 +8,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
+from structlog.testing import capture_logs
 
 from libs.common.observability.metrics import Metrics
 from libs.common.rpc.server import build_server
@@ -28,9 +29,15 @@ async def test_health_of_the_server_and_of_each_service() -> None:
         await running.server.set_serving(False)
         for service in ("", SERVICE):
             assert await _status(running, service) == HealthCheckResponse.NOT_SERVING
-        with pytest.raises(grpc.aio.AioRpcError) as raised:
-            await _status(running, "quietus.test.v1.Nothing")
+
+
+async def test_abort_of_a_foreign_servicer_stands_and_is_logged() -> None:
+    with capture_logs() as logs:
+        async with serving(probe_parts()) as running:
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await _status(running, "quietus.test.v1.Nothing")
     assert raised.value.code() is grpc.StatusCode.NOT_FOUND
+    assert [log["status"] for log in logs if log["event"] == "call"] == ["NOT_FOUND"]
 
 
 async def test_health_is_answered_under_load() -> None:

@@ -1,5 +1,6 @@
 """Keys and tokens that are fetched from identity, here a fake one over a real channel."""
 
+import asyncio
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from libs.common.clock import utc_now
 from libs.common.rpc.client import ServiceToken
-from libs.common.rpc.errors import AppError
+from libs.common.rpc.errors import AppError, ErrorKind
 from libs.common.rpc.server import ServerParts, Servicer
 from libs.common.security import signing_keys
 from libs.common.security.signing_keys import IdentityKeys
@@ -32,10 +33,13 @@ class FakeIdentity(TokenServiceServicer):
     def __init__(self) -> None:
         self.keys = {"k1": Ed25519PrivateKey.generate().public_key().public_bytes_raw()}
         self.fetches = 0
+        self.broken = False
         self.exchanges: list[str] = []
 
     async def GetSigningKeys(self, _: Any, __: Any) -> GetSigningKeysResponse:  # noqa: N802
         self.fetches += 1
+        if self.broken:
+            raise AppError(ErrorKind.UNAVAILABLE, "DATABASE_UNAVAILABLE")
         return GetSigningKeysResponse(keys=[SigningKey(key_id=i, public_key=k) for i, k in self.keys.items()])
 
     async def ExchangeApiKey(self, request: ExchangeApiKeyRequest, _: Any) -> ExchangeApiKeyResponse:  # noqa: N802
@@ -87,6 +91,18 @@ async def test_unreachable_identity_is_not_a_bad_token() -> None:
     finally:
         await keys.close()
     assert raised.value.reason == "SIGNING_KEYS_UNAVAILABLE"
+
+
+async def test_callers_in_an_outage_share_one_attempt() -> None:
+    identity = FakeIdentity()
+    identity.broken = True
+    async with serving(_parts(identity)) as running:
+        keys = IdentityKeys(running.address)
+        outcomes = await asyncio.gather(*[keys.find("k1") for _ in range(50)], return_exceptions=True)
+        await keys.close()
+    assert {outcome.reason for outcome in outcomes if isinstance(outcome, AppError)} == {"SIGNING_KEYS_UNAVAILABLE"}
+    assert len(outcomes) == 50
+    assert identity.fetches == 1
 
 
 async def test_service_token_is_renewed_before_it_expires(tmp_path: Path) -> None:
