@@ -51,12 +51,16 @@ class FakeSuite(
         self.most_in_flight = 0
         self._server: grpc.aio.Server | None = None
 
-    async def start(self) -> None:
+    async def start(self, credentials: grpc.ServerCredentials | None = None) -> None:
         self._server = grpc.aio.server()
         ingest_grpc.add_IngestServiceServicer_to_server(self, self._server)
         identity_grpc.add_TokenServiceServicer_to_server(self, self._server)
         identity_grpc.add_KeyServiceServicer_to_server(self, self._server)
-        port = self._server.add_insecure_port(self.address or "127.0.0.1:0")
+        address = self.address or "127.0.0.1:0"
+        if credentials:
+            port = self._server.add_secure_port(address, credentials)
+        else:
+            port = self._server.add_insecure_port(address)
         self.address = f"127.0.0.1:{port}"
         await self._server.start()
 

@@ -116,6 +116,7 @@ async def test_a_batch_keeps_its_number_and_bounds_when_sent_again(suite: FakeSu
             await asyncio.gather(*(session.record(vision=vision()) for _ in range(40)))
         await edge.flush(20)
     assert suite.calls["StreamPredictions"] > 1
+    assert suite.calls["ExchangeApiKey"] > 1
     bounds: dict[int, list[str]] = {}
     for number, chunks in suite.batches[session_id]:
         assert bounds.setdefault(number, chunks) == chunks

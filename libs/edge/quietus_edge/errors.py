@@ -9,27 +9,37 @@ from grpc_status import rpc_status  # type: ignore[import-untyped, unused-ignore
 
 
 class EdgeError(Exception):
-    """Everything that this package raises on purpose."""
+    """Everything that this package raises on purpose. `reason` is stable, `str()` is for people."""
+
+    reason = "EDGE_FAILED"
 
 
 class SpoolFullError(EdgeError):
     """The spool has reached its bound and the prediction was not taken; status() counts it."""
 
+    reason = "SPOOL_FULL"
+
 
 class SpoolLockedError(EdgeError):
     """Another process uses the spool file."""
+
+    reason = "SPOOL_LOCKED"
 
 
 class SessionEndedError(EdgeError):
     """The session has ended; it takes no more predictions."""
 
+    reason = "SESSION_ENDED"
+
 
 class OtherPersonError(EdgeError):
     """The spool holds predictions of another person than the API key's."""
 
+    reason = "SPOOL_OF_ANOTHER_PERSON"
+
 
 class DeliveryError(EdgeError):
-    """Sending is blocked, by a revoked key for instance; `reason` is stable. What waits stays in the spool."""
+    """Sending is blocked, by a revoked key for instance; `reason` says by what. What waits stays in the spool."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(f"{reason}: {message}")
@@ -39,17 +49,25 @@ class DeliveryError(EdgeError):
 class FlushTimeoutError(EdgeError):
     """Predictions are still not acknowledged. They stay in the spool and are sent later."""
 
+    reason = "FLUSH_TIMEOUT"
+
 
 class SealingError(EdgeError):
     """Sealed bytes are damaged, or sealed for another key, table, person or row."""
+
+    reason = "SEALING_FAILED"
 
 
 class WrongPassphraseError(SealingError):
     """The passphrase doesn't open the wrapped private key."""
 
+    reason = "WRONG_PASSPHRASE"
+
 
 class InvalidInputError(EdgeError):
     """A value that no service would take; the message names the field."""
+
+    reason = "INVALID_INPUT"
 
 
 def error_info(error: grpc.RpcError) -> ErrorInfo | None:

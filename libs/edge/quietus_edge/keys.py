@@ -71,7 +71,7 @@ class Keys:
                 elif reason_of(error) != "KEY_NOT_FOUND":
                     reports.tell(Problem(reason_of(error) or error.code().name, "the sealing key can't be looked up"))
             except EdgeError as error:
-                reports.tell(Problem(type(error).__name__, str(error)))
+                reports.tell(Problem(error.reason, str(error)))
             self._looked_up.set()
             await asyncio.sleep(pause)
 

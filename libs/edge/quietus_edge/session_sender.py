@@ -77,7 +77,7 @@ class SessionSender:
             except TimeoutError:
                 pass  # the server kept a finished stream open; what it didn't acknowledge is sent again
             except EdgeError as error:
-                return Problem(type(error).__name__, str(error), str(session.session_id))
+                return Problem(error.reason, str(error), str(session.session_id))
             else:
                 if not self._progressed:  # a server that ends streams without taking anything isn't asked at once
                     await asyncio.sleep(self._backoff.next_seconds())
@@ -89,6 +89,8 @@ class SessionSender:
         elif session.waiting_records:
             stream = PredictionStream(session, self._spool, self._reports, self._limits, self.wake, self._progress)
             await stream.run(self._connection)
+            if stream.drained:
+                self._connection.forget_token()  # it may be the reason
         else:
             await self._end(session)
 

@@ -24,7 +24,7 @@ from quietus_edge.window import Window
 
 
 class PredictionStream:
-    """Runs until the session has ended, nothing came for a while, or the server drains.
+    """Runs until the session has ended, nothing came for a while, or the server drains (`drained`).
 
     `wake` is set when the session has something new. `on_progress` is called at each acknowledgement.
     """
@@ -45,7 +45,7 @@ class PredictionStream:
         self._wake = wake
         self._on_progress = on_progress
         self._window = Window()
-        self._draining = False
+        self.drained = False
         self._failure: EdgeError | None = None
 
     async def run(self, connection: Connection) -> None:
@@ -83,7 +83,7 @@ class PredictionStream:
 
     async def _send_batch(self, call: Any, batch: Batch) -> None:
         await self._window.wait_for_room(batch.size)
-        if not self._draining:
+        if not self.drained:
             self._window.sent(batch)
             await call.write(StreamPredictionsRequest(batch=batch.message))
 
@@ -94,7 +94,7 @@ class PredictionStream:
             await self._window.wait_for_room(1)
             if self._window.in_flight:
                 await asyncio.sleep(self._limits.linger_seconds)
-            if self._draining:
+            if self.drained:
                 return None
             self._wake.clear()
             if batch := await self._fix_batch(min(self._limits.max_batch_predictions, self._window.room)):
@@ -118,7 +118,7 @@ class PredictionStream:
             case "acknowledgement":
                 await self._acknowledge(response.acknowledgement)
             case "drain":
-                self._draining = True
+                self.drained = True
                 self._wake.set()
 
     async def _acknowledge(self, acknowledgement: Acknowledgement) -> None:

@@ -69,7 +69,7 @@ class Spool:
         try:
             file = open_file(self._path)
             store = Store(file.connection, self._max_bytes)
-        except (EdgeError, sqlite3.Error) as error:
+        except Exception as error:  # whatever it is, open() must hear of it
             opened.set_exception(error)
             return
         self.moved_aside = file.moved_aside
