@@ -9,24 +9,26 @@ from uuid import uuid4
 
 import grpc
 import pytest
+import pytest_asyncio
 from argon2 import PasswordHasher
 
 from libs.common.db.database import Database
 from libs.common.db.roles import dsn_for, slice_role
 from libs.common.observability.metrics import Metrics
 from libs.common.rpc.client import Metadata, bearer, channel
-from quietus.common.v1.options_pb2 import ROLE_ADMIN, ROLE_COUNSELOR, ROLE_USER, Role
+from quietus.common.v1.options_pb2 import ROLE_COUNSELOR, ROLE_USER, Role
 from quietus.identity.v1 import identity_pb2, identity_pb2_grpc
 from services.identity import app
 from services.identity.bootstrap import bootstrap
 from services.identity.passwords import Passwords
 from services.identity.settings import IdentitySettings
 from tests.conftest import MakeDatabase
+from tests.support import postgres
 
 PASSWORD = "correct horse battery staple"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def passwords() -> Passwords:
     """Real hashes, with parameters that cost nothing."""
     return Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
@@ -34,12 +36,12 @@ def passwords() -> Passwords:
 
 @pytest.fixture
 def settings(fresh_dsn: str, tmp_path: Path) -> IdentitySettings:
-    return IdentitySettings(
-        port=0,
-        database_url=dsn_for(fresh_dsn, slice_role("identity")),
-        state_dir=tmp_path,
-        secrets_dir=tmp_path / "secrets",
-    )
+    return settings_for(fresh_dsn, tmp_path)
+
+
+def settings_for(admin_dsn: str, folder: Path) -> IdentitySettings:
+    database_url = dsn_for(admin_dsn, slice_role("identity"))
+    return IdentitySettings(port=0, database_url=database_url, state_dir=folder, secrets_dir=folder / "secrets")
 
 
 @pytest.fixture
@@ -63,9 +65,12 @@ class Person:
 class Client:
     """The stubs of a running identity, and what most tests need done first."""
 
-    def __init__(self, connection: grpc.aio.Channel, settings: IdentitySettings, admin_token: str) -> None:
+    def __init__(
+        self, connection: grpc.aio.Channel, settings: IdentitySettings, database: Database, admin_token: str
+    ) -> None:
         self.channel = connection
         self.settings = settings
+        self.database = database
         self.admin = bearer(admin_token)
         self.users = identity_pb2_grpc.UserServiceStub(connection)
         self.tokens = identity_pb2_grpc.TokenServiceStub(connection)
@@ -78,7 +83,7 @@ class Client:
         return answer.token.access_token
 
     async def person(self, role: Role.ValueType = ROLE_USER) -> Person:
-        email = f"{uuid4().hex}@example.org"
+        email = new_email()
         answer = await self.users.CreateUser(new_user(email, role), metadata=self.admin)
         return Person(email, answer.user.anonymous_id, await self.log_in(email))
 
@@ -100,14 +105,24 @@ class Client:
         return answer.token.access_token
 
 
+def new_email() -> str:
+    return f"{uuid4().hex}@example.org"
+
+
 def new_user(email: str, role: Role.ValueType = ROLE_USER, request_id: str = "") -> identity_pb2.CreateUserRequest:
     return identity_pb2.CreateUserRequest(
         request_id=request_id or str(uuid4()), email=email, password=PASSWORD, full_name="Amina Wanjiru", role=role
     )
 
 
-@pytest.fixture
-async def client(settings: IdentitySettings, database: Database, passwords: Passwords) -> AsyncIterator[Client]:
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
+async def client(
+    postgres_admin_dsn: str, template_database: str, tmp_path_factory: pytest.TempPathFactory, passwords: Passwords
+) -> AsyncIterator[Client]:
+    """One identity for all tests over RPC: each makes people of its own, and none may count what others made."""
+    dsn = await postgres.create_database(postgres_admin_dsn, template_database)
+    settings = settings_for(dsn, tmp_path_factory.mktemp("identity"))
+    database = Database(settings.database_url, "identity", pool_size=2)
     await bootstrap(database, settings, passwords)
     running = await app.compose(settings, Metrics("identity"), passwords)
     connection = channel(f"127.0.0.1:{await running.server.start()}")
@@ -116,7 +131,7 @@ async def client(settings: IdentitySettings, database: Database, passwords: Pass
         admin = json.loads(settings.admin_path.read_text())
         login = identity_pb2.LogInRequest(email=admin["email"], password=admin["password"])
         answer = await identity_pb2_grpc.TokenServiceStub(connection).LogIn(login)
-        yield Client(connection, settings, answer.token.access_token)
+        yield Client(connection, settings, database, answer.token.access_token)
     finally:
         await connection.close()
         await running.server.drain(0)
@@ -124,6 +139,5 @@ async def client(settings: IdentitySettings, database: Database, passwords: Pass
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
         await running.close()
-
-
-__all__ = ["PASSWORD", "ROLE_ADMIN", "Client", "Person", "new_user"]
+        await database.close()
+        await postgres.drop_database(postgres_admin_dsn, dsn)

@@ -1,9 +1,11 @@
 import grpc
+import pytest
 
-from libs.common.db.database import Database
 from quietus.identity.v1 import identity_pb2
 from tests.identity.conftest import Client, Person
 from tests.identity.support import refused
+
+pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 
 def assignment(counselor: Person, person: Person, *, consent: bool = True) -> identity_pb2.AssignCareRequest:
@@ -39,7 +41,7 @@ async def test_a_counselor_sees_a_person_from_the_assignment_to_its_end(client: 
             await client.users.GetUser(look, metadata=counselor.metadata)
 
 
-async def test_each_consent_and_each_look_leaves_a_trace(client: Client, database: Database) -> None:
+async def test_each_consent_and_each_look_leaves_a_trace(client: Client) -> None:
     counselor, person = await client.counselor(), await client.person()
     await client.assign(counselor, person)
     await client.assign(counselor, person)
@@ -48,8 +50,12 @@ async def test_each_consent_and_each_look_leaves_a_trace(client: Client, databas
     await client.care.EndCare(ending(counselor, person), metadata=client.admin)
     await client.assign(counselor, person)
 
-    async with database.read() as tx:
-        consents = await tx.fetch_all("SELECT ended_at IS NULL AS stands FROM care_assignments ORDER BY id")
+    async with client.database.read() as tx:
+        consents = await tx.fetch_all(
+            "SELECT ended_at IS NULL AS stands FROM care_assignments AS care JOIN users USING (user_id)"
+            " WHERE anonymous_id = :id ORDER BY care.id",
+            {"id": person.anonymous_id},
+        )
         audited = await tx.fetch_all(
             "SELECT action, split_part(actor, ':', 1) AS actor FROM audit_logs JOIN users USING (user_id)"
             " WHERE anonymous_id = :id AND action <> 'login.succeeded' ORDER BY id",

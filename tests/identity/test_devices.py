@@ -1,8 +1,8 @@
 from uuid import UUID, uuid4
 
 import grpc
+import pytest
 
-from libs.common.db.database import Database
 from libs.common.rpc.client import bearer
 from quietus.common.v1.options_pb2 import ROLE_DEVICE
 from quietus.identity.v1 import identity_pb2
@@ -10,8 +10,10 @@ from tests.identity.conftest import Client
 from tests.identity.support import refused
 from tests.identity.test_tokens import verifier
 
+pytestmark = pytest.mark.asyncio(loop_scope="package")
 
-async def test_a_device_trades_its_key_for_a_token_of_its_person(client: Client, database: Database) -> None:
+
+async def test_a_device_trades_its_key_for_a_token_of_its_person(client: Client) -> None:
     person = await client.person()
     device = await client.device(person)
 
@@ -20,7 +22,7 @@ async def test_a_device_trades_its_key_for_a_token_of_its_person(client: Client,
     mine = await (await verifier(client)).verify(person.token)
     assert (caller.role, caller.device_id) == (ROLE_DEVICE, device.device_id)
     assert (caller.user_id, caller.anonymous_id) == (mine.user_id, person.anonymous_id)
-    async with database.read() as tx:
+    async with client.database.read() as tx:
         row = await tx.fetch_one("SELECT * FROM api_keys WHERE device_id = :id", {"id": UUID(device.device_id)})
     assert row is not None
     assert (row.kind, row.request_count, row.user_id) == ("device", 1, mine.user_id)
@@ -39,16 +41,16 @@ async def test_a_revoked_key_is_worth_nothing(client: Client) -> None:
         await client.exchange(device.api_key)
 
 
-async def test_the_key_of_a_suspended_person_is_worth_nothing(client: Client, database: Database) -> None:
+async def test_the_key_of_a_suspended_person_is_worth_nothing(client: Client) -> None:
     person = await client.person()
     device = await client.device(person)
-    async with database.transaction() as tx:
+    async with client.database.transaction() as tx:
         await tx.execute("UPDATE users SET is_active = false WHERE anonymous_id = :id", {"id": person.anonymous_id})
     with refused(grpc.StatusCode.UNAUTHENTICATED, "BAD_CREDENTIALS"):
         await client.exchange(device.api_key)
 
 
-async def test_a_repeated_registration_makes_no_second_device(client: Client, database: Database) -> None:
+async def test_a_repeated_registration_makes_no_second_device(client: Client) -> None:
     person = await client.person()
     request = identity_pb2.RegisterDeviceRequest(request_id=str(uuid4()), name="phone")
     await client.devices.RegisterDevice(request, metadata=person.metadata)
@@ -59,8 +61,12 @@ async def test_a_repeated_registration_makes_no_second_device(client: Client, da
     with refused(grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED"):
         await client.devices.RegisterDevice(request, metadata=person.metadata)
 
-    async with database.read() as tx:
-        assert await tx.scalar("SELECT count(*) FROM api_keys WHERE kind = 'device'") == 1
+    async with client.database.read() as tx:
+        devices = await tx.scalar(
+            "SELECT count(*) FROM api_keys JOIN users USING (user_id) WHERE anonymous_id = :id",
+            {"id": person.anonymous_id},
+        )
+    assert devices == 1
 
 
 async def test_request_ids_of_two_people_are_two(client: Client) -> None:

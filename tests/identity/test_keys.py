@@ -1,11 +1,15 @@
 import os
 
 import grpc
+import pytest
 
 from libs.common.rpc.client import bearer
 from quietus.identity.v1 import identity_pb2
 from tests.identity.conftest import Client
 from tests.identity.support import refused
+
+pytestmark = pytest.mark.asyncio(loop_scope="package")
+
 
 KEY = identity_pb2.RegisterKeyRequest(
     public_key=bytes(range(32)), wrapped_private_key=os.urandom(60), salt=os.urandom(16)
