@@ -7,7 +7,7 @@ from libs.common.db.database import Transaction
 from libs.common.feed.handler import FeedEvent, UnknownEvent
 from quietus.fusion.v1.events_pb2 import Event as FusionEvent
 from quietus.ingest.v1.events_pb2 import Event as IngestEvent
-from services.patterns.reading import chunk_features, fused_event
+from services.patterns.reading import chunk_features, fused
 from services.patterns.service.facts import Ingested, IngestedBatch, IngestedEnd, keep_ingested
 from services.patterns.service.gate import Arrival, Gate
 from services.patterns.store.people import lock_people
@@ -20,12 +20,12 @@ class FusionHandler:
         self._gate = gate
 
     def user_of(self, event: bytes) -> UUID:
-        return fused_event(event).user_id
+        return _person(FusionEvent.FromString(event))[0]
 
     async def apply(self, tx: Transaction, events: Sequence[FeedEvent]) -> None:
         told = [FusionEvent.FromString(event.data) for event in events]
         names = await lock_people(tx, dict(_person(one) for one in told))
-        arrivals = [Arrival(fused_event(event.data), event.data) for event in events]
+        arrivals = [Arrival(fused(one), event.data) for one, event in zip(told, events, strict=True)]
         await self._gate.fused_arrived(tx, arrivals, names)
 
 

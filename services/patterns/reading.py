@@ -29,9 +29,8 @@ _DISSONANCES = {
 _EMOTION_PREFIX = "EMOTION_"
 
 
-def fused_event(data: bytes) -> FusedBatch | SettledSession:
+def fused(event: fusion_events.Event) -> FusedBatch | SettledSession:
     """Raises UnknownEvent for a kind that isn't known here."""
-    event = fusion_events.Event.FromString(data)
     match event.WhichOneof("event"):
         case "chunks_fused":
             return fused_batch(event.chunks_fused)

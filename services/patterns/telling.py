@@ -1,15 +1,22 @@
-"""From what is kept to messages: answers and events."""
+"""From what is kept to messages: answers, and events of the feed."""
 
 from collections.abc import Mapping
-from datetime import datetime
 
+from libs.common.feed.outbox import OutboxEvent
 from libs.common.timestamps import to_timestamp
 from quietus.common.v1.types_pb2 import Emotion, EmotionDistribution, RiskLevel
 from quietus.patterns.v1 import events_pb2 as events
 from quietus.patterns.v1 import patterns_pb2 as messages
 from services.patterns.baseline import Baseline, Deviation
 from services.patterns.interface import DEFAULT_STRUCTURE, Structure
-from services.patterns.records import AssessmentRecord, ChangeRecord, InterfaceRecord, PatternRecord
+from services.patterns.records import (
+    AssessmentRecord,
+    ChangeRecord,
+    InterfaceRecord,
+    PatternRecord,
+    RiskAssessed,
+    Told,
+)
 
 
 def baseline_message(baseline: Baseline) -> messages.Baseline:
@@ -91,24 +98,24 @@ def change_message(record: ChangeRecord) -> messages.InterfaceChange:
     )
 
 
-def risk_assessed_event(record: AssessmentRecord, receive_time: datetime, anonymous_id: str) -> events.Event:
-    return events.Event(
-        risk_assessed=events.RiskAssessed(
-            user_id=str(record.user_id),
-            assessment=assessment_message(record, anonymous_id),
-            revision=record.revision,
-            receive_time=to_timestamp(receive_time),
-            chunk_id=str(record.chunk_id),
+def told_event(told: Told, anonymous_id: str) -> OutboxEvent:
+    if isinstance(told, RiskAssessed):
+        event = events.Event(
+            risk_assessed=events.RiskAssessed(
+                user_id=str(told.record.user_id),
+                assessment=assessment_message(told.record, anonymous_id),
+                revision=told.record.revision,
+                receive_time=to_timestamp(told.receive_time),
+                chunk_id=str(told.record.chunk_id),
+            )
         )
-    )
-
-
-def interface_generated_event(record: InterfaceRecord, anonymous_id: str) -> events.Event:
-    return events.Event(
-        interface_generated=events.InterfaceGenerated(
-            user_id=str(record.user_id), interface=interface_message(record, anonymous_id)
+    else:
+        event = events.Event(
+            interface_generated=events.InterfaceGenerated(
+                user_id=str(told.record.user_id), interface=interface_message(told.record, anonymous_id)
+            )
         )
-    )
+    return OutboxEvent(told.record.user_id, event.SerializeToString(deterministic=True))
 
 
 def _deviation_message(deviation: Deviation) -> messages.Deviation:

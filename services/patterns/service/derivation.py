@@ -6,17 +6,16 @@ from itertools import chain
 from uuid import UUID
 
 from libs.common.db.database import Transaction
-from libs.common.feed.outbox import OutboxEvent
 from services.patterns.facts import FusedBatch, SettledSession
 from services.patterns.interface import DEFAULT_STRUCTURE
 from services.patterns.method import Method
 from services.patterns.person import Known, Person
-from services.patterns.records import RiskAssessed, Told
+from services.patterns.records import RiskAssessed
 from services.patterns.rules import Rules
 from services.patterns.session import Session, with_batch, with_end
 from services.patterns.store import assessments, inputs, interfaces, patterns, results, sessions, standings
 from services.patterns.summary import summarise
-from services.patterns.telling import interface_generated_event, risk_assessed_event
+from services.patterns.telling import told_event
 
 Fused = FusedBatch | SettledSession
 
@@ -46,11 +45,7 @@ class Derivation:
         await results.keep(tx, unkept)
         await self._keep(tx, list(people.values()))
         tx.append_to_outbox(
-            [
-                OutboxEvent(user_id, _event(told, names[user_id]))
-                for user_id, person in people.items()
-                for told in person.folded.told
-            ]
+            [told_event(told, names[user_id]) for user_id, person in people.items() for told in person.folded.told]
         )
 
     async def _people(self, tx: Transaction, ready: Mapping[UUID, Sequence[Ready]]) -> dict[UUID, Person]:
@@ -113,11 +108,3 @@ class Derivation:
             await patterns.keep(tx, made)
         if shown := [record for one in folded for record in one.interfaces]:
             await interfaces.keep(tx, shown, [change for one in folded for change in one.changes])
-
-
-def _event(told: Told, anonymous_id: str) -> bytes:
-    if isinstance(told, RiskAssessed):
-        event = risk_assessed_event(told.record, told.receive_time, anonymous_id)
-    else:
-        event = interface_generated_event(told.record, anonymous_id)
-    return event.SerializeToString(deterministic=True)

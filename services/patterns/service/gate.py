@@ -1,7 +1,7 @@
 """Fusion's events wait here until ingest's facts of them are there, each person's in the order of fusion's feed.
 
-Two followers bring the two feeds. Whoever closes a gap folds what was waiting behind it, so that any interleaving of the
-feeds folds the same events in the same order upon the same facts. The person's lock serialises the two.
+Two followers bring the two feeds. Whoever closes a gap folds what was waiting behind it, so that any interleaving of
+the feeds folds the same events in the same order upon the same facts. The person's lock serialises the two.
 """
 
 from collections import defaultdict
@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from libs.common.db.database import Transaction
+from quietus.fusion.v1.events_pb2 import Event
 from services.patterns.facts import FusedBatch, SettledSession
-from services.patterns.reading import fused_event
+from services.patterns.reading import fused
 from services.patterns.service.derivation import Derivation, Fused, Ready
 from services.patterns.store import inputs, results
 
@@ -53,7 +54,7 @@ class Gate:
     async def _fold_page(self, tx: Transaction, user_id: UUID, names: Mapping[UUID, str]) -> int:
         """How many events were ready, up to a page."""
         page = await results.waiting(tx, user_id, PAGE_EVENTS)
-        ready = await self._leading(tx, {user_id: [fused_event(waiting.event) for waiting in page]})
+        ready = await self._leading(tx, {user_id: [fused(Event.FromString(waiting.event)) for waiting in page]})
         count = len(ready[user_id])
         if count:
             await results.done_waiting(tx, user_id, page[count - 1].sequence)
@@ -65,15 +66,16 @@ class Gate:
         everybodys = [event for those in events.values() for event in those]
         batches = [_batch(event) for event in everybodys if isinstance(event, FusedBatch)]
         ends = [event.session_id for event in everybodys if isinstance(event, SettledSession)]
-        of_batches = await inputs.ordinals(tx, batches) if batches else {}
-        of_ends = await inputs.end_ordinals(tx, ends) if ends else {}
+        ordinals = await inputs.ordinals(tx, batches) if batches else {}
+        end_ordinals = await inputs.end_ordinals(tx, ends) if ends else {}
 
         ready: dict[UUID, list[Ready]] = {user: [] for user in events}
         for user, those in events.items():
             for event in those:
-                ordinal = (
-                    of_batches.get(_batch(event)) if isinstance(event, FusedBatch) else of_ends.get(event.session_id)
-                )
+                if isinstance(event, FusedBatch):
+                    ordinal = ordinals.get(_batch(event))
+                else:
+                    ordinal = end_ordinals.get(event.session_id)
                 if ordinal is None:
                     break
                 ready[user].append(Ready(event, ordinal))

@@ -5,14 +5,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import orjson
-
 from libs.common.db.database import Transaction
 from libs.common.ids import derived_id
 from services.patterns.assessment import Assessment, Contributions
 from services.patterns.baseline import Baseline, Deviation
 from services.patterns.levels import Level
 from services.patterns.records import AssessmentRecord
+from services.patterns.store.jsonb import as_jsonb
 from services.patterns.store.standings import verdict_in
 
 _KEEP = """
@@ -107,7 +106,7 @@ def _values(record: AssessmentRecord) -> tuple[object, ...]:
         assessment.verdict.score,
         assessment.verdict.level.word,
         record.highest_level.word,
-        orjson.dumps(assessment.verdict.risk_factors).decode(),
+        as_jsonb(assessment.verdict.risk_factors),
         parts.fusion,
         parts.dissonance,
         parts.baseline_deviation,
@@ -151,18 +150,18 @@ def _deviation_values(record: AssessmentRecord, deviation: Deviation) -> tuple[o
         record.user_id,
         record.session_id,
         deviation.feature,
-        orjson.dumps(baseline).decode(),
-        orjson.dumps(deviation.value).decode(),
+        as_jsonb(baseline),
+        as_jsonb(deviation.value),
         deviation.robust_z,
         record.assess_time,
     )
 
 
 def _deviation(row: Mapping[str, Any]) -> Deviation:
-    baseline = orjson.loads(row["baseline_value"])
+    baseline = row["baseline_value"]
     return Deviation(
         feature=row["deviation_type"],
-        value=orjson.loads(row["current_value"]),
+        value=row["current_value"],
         median=baseline["median"],
         scaled_mad=baseline["scaled_mad"],
         robust_z=row["deviation_score"],
@@ -175,7 +174,7 @@ def _baseline_values(user_id: UUID, baseline: Baseline) -> tuple[object, ...]:
         derived_id("baseline", user_id, baseline.feature),
         user_id,
         baseline.feature,
-        orjson.dumps(value).decode(),
+        as_jsonb(value),
         baseline.sessions,
         baseline.update_time if baseline.established else None,
         baseline.update_time,
@@ -187,5 +186,5 @@ def _baseline(row: Mapping[str, Any]) -> Baseline:
         feature=row["baseline_type"],
         sessions=row["session_count"],
         update_time=row["updated_at"],
-        **orjson.loads(row["baseline_value"]),
+        **row["baseline_value"],
     )

@@ -5,13 +5,12 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
-import orjson
-
 from libs.common.db.database import Transaction
 from services.patterns.assessment import Verdict
 from services.patterns.levels import Level
 from services.patterns.pattern import CurrentState, Pattern, Trajectory, Trigger
 from services.patterns.records import PatternRecord
+from services.patterns.store.jsonb import as_jsonb
 
 _NOT_CURRENT = "UPDATE user_patterns SET is_current = false WHERE user_id = ANY($1) AND is_current"
 _KEEP = """
@@ -47,7 +46,7 @@ def _values(record: PatternRecord, is_current: bool) -> tuple[object, ...]:
         pattern.sessions_analyzed,
         pattern.data_confidence,
         pattern.primary_emotions,
-        orjson.dumps(pattern.emotions).decode(),
+        as_jsonb(pattern.emotions),
         pattern.trajectory.value,
         pattern.trajectory_confidence,
         pattern.variability,
@@ -55,10 +54,10 @@ def _values(record: PatternRecord, is_current: bool) -> tuple[object, ...]:
         pattern.code_switching,
         pattern.deflection_phrases,
         pattern.deflection_frequency,
-        orjson.dumps([asdict(trigger) for trigger in pattern.triggers]).decode(),
+        as_jsonb([asdict(trigger) for trigger in pattern.triggers]),
         len(pattern.triggers),
         most_severe and most_severe.topic,
-        orjson.dumps({"share": pattern.masking_share, "strength": pattern.masking_strength}).decode(),
+        as_jsonb({"share": pattern.masking_share, "strength": pattern.masking_strength}),
         pattern.current.level.word,
         pattern.current.score,
         pattern.current.risk_factors,
@@ -68,8 +67,8 @@ def _values(record: PatternRecord, is_current: bool) -> tuple[object, ...]:
 
 
 def _record(row: Mapping[str, Any]) -> PatternRecord:
-    emotions = orjson.loads(row["emotion_distribution"])
-    masking = orjson.loads(row["current_dissonance"])
+    emotions = row["emotion_distribution"]
+    masking = row["current_dissonance"]
     return PatternRecord(
         user_id=row["user_id"],
         version=row["version"],
@@ -86,7 +85,7 @@ def _record(row: Mapping[str, Any]) -> PatternRecord:
             code_switching=row["code_switching"],
             deflection_phrases=tuple(row["deflection_phrases"]),
             deflection_frequency=row["deflection_frequency"],
-            triggers=tuple(Trigger(**trigger) for trigger in orjson.loads(row["triggers"])),
+            triggers=tuple(Trigger(**trigger) for trigger in row["triggers"]),
             masking_share=masking["share"],
             masking_strength=masking["strength"],
             current=Verdict(

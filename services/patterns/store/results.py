@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-import orjson
-
 from libs.common.db.database import Transaction
 from services.patterns.facts import Dissonance, FusedBatch, FusedChunk
 from services.patterns.levels import Level
+from services.patterns.store.jsonb import as_jsonb
 
 _KEEP = """
 INSERT INTO chunk_results (session_id, user_id, chunk_id, revision, capture_end_time, level, score, session_score,
@@ -52,7 +51,7 @@ async def of_session(tx: Transaction, session_id: UUID) -> list[FusedChunk]:
             critical_cue=row["critical_cue"],
             dissonance=Dissonance(row["dissonance"]),
             dissonance_score=row["dissonance_score"],
-            emotions=orjson.loads(row["emotions"]),
+            emotions=row["emotions"],
         )
         for row in await tx.driver.fetch(_OF_SESSION, session_id)
     ]
@@ -89,5 +88,5 @@ def _row(batch: FusedBatch, chunk: FusedChunk) -> tuple[object, ...]:
         chunk.critical_cue,
         chunk.dissonance.value,
         chunk.dissonance_score,
-        orjson.dumps(chunk.emotions).decode(),
+        as_jsonb(chunk.emotions),
     )

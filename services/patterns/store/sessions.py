@@ -5,11 +5,10 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
-import orjson
-
 from libs.common.db.database import Transaction
 from services.patterns.levels import Level
 from services.patterns.session import Session
+from services.patterns.store.jsonb import as_jsonb
 from services.patterns.summary import FEATURES, CueCounts, Summary
 
 _COLUMNS = (
@@ -87,8 +86,8 @@ def _values(session: Session) -> tuple[object, ...]:
         summary.masking_chunks,
         summary.masking_strength,
         *(summary.features.get(name) for name in FEATURES),
-        orjson.dumps(summary.emotions).decode(),
-        orjson.dumps(asdict(summary.cues)).decode(),
+        as_jsonb(summary.emotions),
+        as_jsonb(asdict(summary.cues)),
     )
 
 
@@ -112,7 +111,7 @@ def _session(row: Mapping[str, Any]) -> Session:
             masking_chunks=row["masking_chunks"],
             masking_strength=row["masking_strength"],
             features={name: row[name] for name in FEATURES if row[name] is not None},
-            emotions=orjson.loads(row["emotions"]),
-            cues=CueCounts(**orjson.loads(row["cues"])),
+            emotions=row["emotions"],
+            cues=CueCounts(**row["cues"]),
         ),
     )

@@ -4,8 +4,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-import orjson
-
 from libs.common.db.database import Transaction
 from services.patterns.assessment import Verdict
 from services.patterns.interface import Prominence, Structure, Theme
@@ -40,7 +38,7 @@ async def interfaces(tx: Transaction, user_ids: Iterable[UUID]) -> dict[UUID, tu
 
 
 def verdict_in(row: Mapping[str, Any]) -> Verdict:
-    return Verdict(Level.of(row["risk_level"]), row["risk_score"], tuple(orjson.loads(row["risk_factors"])))
+    return Verdict(Level.of(row["risk_level"]), row["risk_score"], tuple(row["risk_factors"]))
 
 
 def structure_in(row: Mapping[str, Any]) -> Structure:

@@ -1,0 +1,126 @@
+"""Two feeds, any interleaving, any grouping: the same rows and the same events."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from libs.common.db.database import Database
+from libs.common.feed.handler import FeedHandler
+from quietus.common.v1.types_pb2 import RiskLevel
+from services.patterns.app import handlers
+from tests.conftest import MakeDatabase
+from tests.patterns.feeds import (
+    Batch,
+    Chunk,
+    End,
+    Happening,
+    apply,
+    empty,
+    from_fusion,
+    from_ingest,
+    rows_of,
+    told_by,
+    waiting_in,
+)
+
+PEOPLE = 2
+four_decimals = st.integers(0, 10_000).map(lambda n: n / 10_000)
+chunks = st.builds(
+    Chunk,
+    number=st.integers(1, 6),
+    score=four_decimals,
+    level=st.sampled_from([RiskLevel.RISK_LEVEL_LOW, RiskLevel.RISK_LEVEL_LOW, RiskLevel.RISK_LEVEL_CRITICAL]),
+    masking=st.sampled_from([0.0, 0.0, 0.8]),
+    critical_cue=st.booleans(),
+    pitch_mean=st.none() | st.sampled_from([120.0, 200.5, 230.25]),
+    cues=st.none() | st.just({"language": "en", "topics": ["work"], "deflections": ["im_fine"], "first_person": 0.125}),
+)
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Happening]:
+    """Sessions of two people in the order of ingest's feed, with batches that come again to a chunk, with and without
+    facts, with numbers that jump and repeat, and after the end of their session."""
+    count = draw(st.integers(2, 8))
+    sequences: list[list[Happening]] = []
+    for session in range(count):
+        user = session % PEOPLE
+        one: list[Happening] = [
+            Batch(
+                user, session, draw(st.integers(1, 5)), draw(st.lists(chunks, max_size=3, unique_by=lambda c: c.number))
+            )
+            for _ in range(draw(st.integers(0, 3)))
+        ]
+        if draw(st.booleans()):
+            one.insert(draw(st.integers(0, len(one))), End(user, session))
+        sequences.append(one)
+    merged: list[Happening] = []
+    while left := [sequence for sequence in sequences if sequence]:
+        merged.append(draw(st.sampled_from(left)).pop(0))
+    return merged
+
+
+@st.composite
+def schedules(draw: st.DrawFn) -> list[tuple[str, int]]:
+    """Which follower applies how many events next."""
+    return draw(st.lists(st.tuples(st.sampled_from(["ingest", "fusion"]), st.integers(1, 4)), max_size=20))
+
+
+async def run(
+    database: Database, by_source: Mapping[str, FeedHandler], feeds: Mapping[str, Sequence[bytes]], schedule: object
+) -> None:
+    left = {source: list(events) for source, events in feeds.items()}
+    for source, count in [*schedule, ("fusion", 10**6), ("ingest", 10**6)]:  # type: ignore[misc]
+        events, left[source] = left[source][:count], left[source][count:]
+        if events:
+            await apply(database, by_source[source], events)
+
+
+def feeds_of(history: Sequence[Happening]) -> dict[str, list[bytes]]:
+    fused = [one for one in history if isinstance(one, End) or one.chunks]
+    return {"ingest": [from_ingest(one) for one in history], "fusion": [from_fusion(one) for one in fused]}
+
+
+@pytest.fixture
+def database(make_database: MakeDatabase) -> Database:
+    return make_database("patterns")
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(history=histories(), schedule=schedules())
+async def test_any_interleaving_makes_the_same_rows_and_tells_the_same(
+    database: Database, history: list[Happening], schedule: list[tuple[str, int]]
+) -> None:
+    feeds = feeds_of(history)
+    await empty(database)
+    await run(database, handlers(), feeds, [("ingest", len(feeds["ingest"]))])
+    expected = await rows_of(database), await told_by(database)
+    await empty(database)
+    await run(database, handlers(), feeds, schedule)
+    assert (await rows_of(database), await told_by(database)) == expected
+    assert await waiting_in(database) == 0
+
+
+async def test_two_followers_at_once(database: Database) -> None:
+    history: list[Happening] = []
+    for session in range(12):
+        for number in range(1, 5):
+            one = Chunk(number, 0.1 + session / 20, pitch_mean=200.0 - session, cues={"language": "sw"})
+            history.append(Batch(session % 3, session, number, [one, Chunk(number + 1, 0.2)]))
+        history.append(End(session % 3, session))
+    feeds = feeds_of(history)
+    await run(database, handlers(), feeds, [("ingest", 10**6)])
+    expected = await rows_of(database), await told_by(database)
+    await empty(database)
+
+    async def follow(source: str, at_a_time: int) -> None:
+        handler = handlers()[source]
+        for start in range(0, len(feeds[source]), at_a_time):
+            await apply(database, handler, feeds[source][start : start + at_a_time])
+
+    await asyncio.gather(follow("fusion", 3), follow("ingest", 2))
+    assert (await rows_of(database), await told_by(database)) == expected
+    assert await waiting_in(database) == 0
