@@ -1,0 +1,38 @@
+"""What the tests of fusion share."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from hypothesis import settings
+
+from libs.common.db.database import Database
+from libs.common.db.roles import dsn_for, slice_role
+from services.fusion.fold import Models
+from services.fusion.models import SHIPPED
+from services.fusion.registry import load_models
+from tests.conftest import MakeDatabase
+from tests.support import postgres
+
+# A property that is slow on a busy machine is still true.
+settings.register_profile("fusion", deadline=None)
+settings.load_profile("fusion")
+
+
+@pytest.fixture
+def database(make_database: MakeDatabase) -> Database:
+    return make_database("fusion")
+
+
+@pytest.fixture
+async def second_database(postgres_admin_dsn: str, template_database: str) -> AsyncIterator[Database]:
+    """For what has to come out the same twice."""
+    dsn = await postgres.create_database(postgres_admin_dsn, template_database)
+    database = Database(dsn_for(dsn, slice_role("fusion")), "fusion", 3)
+    yield database
+    await database.close()
+    await postgres.drop_database(postgres_admin_dsn, dsn)
+
+
+@pytest.fixture
+async def models(database: Database) -> Models:
+    return await load_models(database, SHIPPED)

@@ -1,0 +1,162 @@
+"""Following ingest on a real database: every batch counts once, and neither grouping nor arrival changes what comes out."""
+
+import random
+from collections.abc import Sequence
+from decimal import Decimal
+from uuid import UUID
+
+import pytest
+
+from libs.common.db.database import Database
+from libs.common.feed.handler import UnknownEvent
+from quietus.ingest.v1.events_pb2 import Event
+from services.fusion.fold import ClientBatch, Models
+from services.fusion.follower import IngestHandler
+from services.fusion.inputs import ChunkInputs
+from services.fusion.vocabulary import CrisisSignal, Emotion
+from tests.fusion import make
+from tests.fusion.events import apply, committed, ended, everything, started, table, told
+from tests.fusion.make import batch, chunk, predictions, said, shown
+
+SAD = tuple(float(emotion is Emotion.SAD) for emotion in Emotion)
+OTHER_SESSION = UUID("019ca800-0000-7000-8000-000000000002")
+OTHER_PERSON = UUID("00000000-0000-4000-8000-000000000002")
+
+
+def masking_session(chunks: int = 10) -> list[ChunkInputs]:
+    return [
+        chunk(
+            number,
+            vision=shown(Emotion.SAD, 0.7, distribution=SAD),
+            audio=shown(Emotion.SAD, 0.1 * (number % 7)) if number % 3 else None,
+            text=said(0.05, valence=0.6, deflection=True),
+        )
+        for number in range(chunks)
+    ]
+
+
+def random_batches(order: random.Random) -> list[ClientBatch]:
+    """Two people with a session each; modalities arrive shuffled, some of them late."""
+    made = []
+    for session_id, user_id in ((make.SESSION_ID, make.USER_ID), (OTHER_SESSION, OTHER_PERSON)):
+        arriving = [prediction for one in masking_session(8) for prediction in predictions(one)]
+        crisis = chunk(order.randint(8, 12), text=said(0.8, signals=frozenset({CrisisSignal.FAREWELL})))
+        arriving.extend(predictions(crisis))
+        order.shuffle(arriving)
+        number = 0
+        while arriving:
+            number, size = number + 1, order.randint(1, 4)
+            made.append(batch(number, *arriving[:size], session_id=session_id, user_id=user_id))
+            arriving = arriving[size:]
+    return made
+
+
+def grouped(events: Sequence[bytes], order: random.Random) -> list[list[bytes]]:
+    groups, rest = [], list(events)
+    while rest:
+        size = order.randint(1, 6)
+        groups.append(rest[:size])
+        rest = rest[size:]
+    return groups
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_grouping_changes_neither_rows_nor_events(
+    seed: int, database: Database, models: Models, second_database: Database
+) -> None:
+    order = random.Random(seed)
+    events = [started(), *map(committed, random_batches(order)), ended(), ended(OTHER_SESSION, OTHER_PERSON)]
+    await apply(database, models, *([event] for event in events))
+    await apply(second_database, models, *grouped(events, order))
+    assert await everything(second_database) == await everything(database)
+    assert await told(second_database) == await told(database)
+
+
+async def test_arrival_changes_only_what_counts_arrivals(
+    database: Database, models: Models, second_database: Database
+) -> None:
+    chunks = masking_session()
+    in_order = [batch(number, *predictions(one)) for number, one in enumerate(chunks, start=1)]
+    backwards = [batch(number, *predictions(one)) for number, one in enumerate(reversed(chunks), start=1)]
+    await apply(database, models, *([committed(one)] for one in in_order))
+    await apply(second_database, models, *([committed(one)] for one in backwards))
+    for name in ("fusion_results", "session_states", "llm_explanations", "dissonance_records"):
+        rows = [await table(each, name, "revision", "batch_number") for each in (database, second_database)]
+        assert rows[0] == rows[1]
+
+
+async def test_what_a_batch_becomes(database: Database, models: Models) -> None:
+    one = masking_session(2)[1]
+    await apply(database, models, [committed(batch(7, *predictions(one)))])
+    (row,) = await table(database, "fusion_results")
+    assert row["user_id"] == make.USER_ID
+    assert row["modalities_used"] == ["vision", "audio", "text"]
+    assert row["final_risk"] == "low"
+    assert (row["revision"], row["batch_number"], row["model_version"]) == (1, 7, "fusion-1")
+    assert row["computed_at"] == row["capture_end_time"] == one.capture_end_time
+    assert row["final_score"] == Decimal(f"{row['exact_score']:.4f}")
+    assert row["prior_logit"] + row["vision_logit"] + row["audio_logit"] + row["text_logit"] == row["logit"]
+    assert len(await table(database, "chunk_inputs")) == 3
+    (record,) = await table(database, "dissonance_records")
+    assert (record["stated_emotion"], record["actual_emotion"]) == ("happy", "sad")
+    assert (record["interpretation"], record["risk_level"], record["transcript"]) == ("MASKING_MOMENT", "low", None)
+    (explanation,) = await table(database, "llm_explanations")
+    assert explanation["recommended_action_level"] == "monitor"
+
+
+async def test_one_event_a_batch_and_the_end_after_all_of_them(database: Database, models: Models) -> None:
+    first, second = (batch(number, *predictions(chunk(number, text=said(0.2)))) for number in (1, 2))
+    await apply(database, models, [started(), committed(first), committed(second), ended()])
+    kinds = [event.WhichOneof("event") for event in await told(database)]
+    assert kinds == ["chunks_fused", "chunks_fused", "session_settled"]
+    fused = [event.chunks_fused for event in (await told(database))[:2]]
+    assert [event.batch_number for event in fused] == [1, 2]
+    assert [len(event.results) for event in fused] == [1, 1]
+    assert not fused[0].results[0].HasField("explanation")
+
+
+async def test_a_revision_that_masks_no_longer_takes_its_record_away(database: Database, models: Models) -> None:
+    masked = chunk(0, vision=shown(distribution=SAD), text=said(valence=0.6))
+    happy = tuple(float(emotion is Emotion.HAPPY) for emotion in Emotion)
+    await apply(database, models, [committed(batch(1, *predictions(masked)))])
+    assert len(await table(database, "dissonance_records")) == 1
+    await apply(database, models, [committed(batch(2, *predictions(chunk(0, audio=shown(distribution=happy)))))])
+    (row,) = await table(database, "fusion_results")
+    assert row["dissonance_direction"] == "congruent"
+    assert await table(database, "dissonance_records") == []
+
+
+async def test_a_late_crisis_raises_what_came_after_it(database: Database, models: Models) -> None:
+    calm = [chunk(number, text=said(0.05)) for number in (1, 2)]
+    await apply(database, models, [committed(batch(1, *(p for one in calm for p in predictions(one))))])
+    crisis = chunk(0, text=said(0.9, signals=frozenset({CrisisSignal.ACTIVE_IDEATION})))
+    await apply(database, models, [committed(batch(2, *predictions(crisis)))])
+    newest = (await told(database))[-1].chunks_fused
+    assert [(result.revision, result.level, result.critical_cue) for result in newest.results] == [
+        (1, 4, True),
+        (2, 4, False),
+        (2, 4, False),
+    ]
+    (state,) = await table(database, "session_states")
+    assert (state["level"], state["level_cause"], state["chunks"]) == ("critical", "CRISIS_CUE_HELD", 3)
+
+
+async def test_a_session_that_ends_without_a_chunk_is_settled(database: Database, models: Models) -> None:
+    await apply(database, models, [started(), ended()])
+    assert [event.WhichOneof("event") for event in await told(database)] == ["session_settled"]
+
+
+async def test_an_unknown_kind_stops(models: Models, database: Database) -> None:
+    with pytest.raises(UnknownEvent):
+        IngestHandler(models).user_of(Event().SerializeToString())
+    with pytest.raises(UnknownEvent):
+        await apply(database, models, [Event().SerializeToString()])
+
+
+async def test_deleting_a_person_deletes_everything_of_theirs(database: Database, models: Models) -> None:
+    await apply(database, models, [committed(one) for one in random_batches(random.Random(1))] + [ended()])
+    async with database.transaction() as tx:
+        await tx.execute("DELETE FROM users WHERE user_id = :user_id", {"user_id": make.USER_ID})
+    left = await everything(database)
+    assert left["session_ends"] == []
+    assert {row["user_id"] for rows in left.values() for row in rows} == {OTHER_PERSON}
