@@ -1,6 +1,9 @@
 """Who is who in the database: one owner that migrates, and a role for each slice, with rights on its schema alone."""
 
 from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from libs.common.rpc.errors import AppError, ErrorKind
 
 SLICES = ("identity", "ingest", "fusion", "patterns", "alerts")
 OWNER_ROLE = "quietus_owner"
@@ -26,5 +29,8 @@ def dsn_for(admin_dsn: str, role: str, password: str | None = None) -> str:
 
 
 def driver_url(dsn: str) -> URL:
-    """The URL by which SQLAlchemy connects through asyncpg."""
-    return make_url(dsn).set(drivername="postgresql+asyncpg")
+    """The URL by which SQLAlchemy connects through asyncpg. FAILED_PRECONDITION DATABASE_URL_UNUSABLE: it is none."""
+    try:
+        return make_url(dsn).set(drivername="postgresql+asyncpg")
+    except ArgumentError:
+        raise AppError(ErrorKind.FAILED_PRECONDITION, "DATABASE_URL_UNUSABLE") from None  # it may hold a password
