@@ -97,6 +97,8 @@ async def test_commands_make_serve_and_stop_and_the_log_names_nobody(
         command = ("token", "--role", "counselor", "--minutes", "15")
         (status, token), (again, second_token) = await run(here, *command), await run(here, *command)
         assert (status, again) == (0, 0)
+        status, user_token = await run(here, "token", "--role", "user", "--json")
+        assert (status, json.loads(user_token).keys()) == (0, {"access_token", "expire_time"})
         said = [token, second_token, *await _exercise(service.address, token, tmp_path / "secrets")]
         assert await service.stop() == 0
 

@@ -1,3 +1,5 @@
+import asyncio
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import grpc
@@ -6,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from google.rpc.error_details_pb2 import RetryInfo
 from grpc_status import rpc_status
 
+from libs.common.rpc.errors import reason_of
 from libs.common.security.tokens import StaticVerifierKeys, TokenVerifier
 from libs.common.timestamps import to_datetime
 from quietus.common.v1.options_pb2 import ROLE_COUNSELOR, ROLE_SERVICE
@@ -92,6 +95,13 @@ async def test_an_account_locks_after_a_burst_whether_it_exists_or_not(client: C
             await client.log_in(email)
 
         assert 0 < retry_seconds(caught.value) <= REFILL_SECONDS
+
+
+async def test_attempts_at_once_are_counted_like_others(client: Client) -> None:
+    nobody = new_email()
+    calls = (client.log_in(nobody, WRONG) for _ in range(BURST + 5))
+    reasons = Counter(reason_of(error) for error in await asyncio.gather(*calls, return_exceptions=True))
+    assert reasons == {"BAD_CREDENTIALS": BURST, "TOO_MANY_ATTEMPTS": 5}
 
 
 def retry_seconds(error: grpc.aio.AioRpcError) -> int:
