@@ -26,7 +26,6 @@ from tests.patterns.feeds import (
     waiting_in,
 )
 
-PEOPLE = 2
 four_decimals = st.integers(0, 10_000).map(lambda n: n / 10_000)
 chunks = st.builds(
     Chunk,
@@ -42,20 +41,20 @@ chunks = st.builds(
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Happening]:
-    """Sessions of two people in the order of ingest's feed, with batches that come again to a chunk, with and without
+    """Sessions of one or two people in the order of ingest's feed, with batches that come again to a chunk, with and without
     facts, with numbers that jump and repeat, and after the end of their session."""
-    count = draw(st.integers(2, 8))
+    people, count = draw(st.integers(1, 2)), draw(st.integers(2, 9))
     sequences: list[list[Happening]] = []
     for session in range(count):
-        user = session % PEOPLE
+        user = session % people
         one: list[Happening] = [
             Batch(
                 user, session, draw(st.integers(1, 5)), draw(st.lists(chunks, max_size=3, unique_by=lambda c: c.number))
             )
             for _ in range(draw(st.integers(0, 3)))
         ]
-        if draw(st.booleans()):
-            one.insert(draw(st.integers(0, len(one))), End(user, session))
+        if draw(st.integers(0, 4)):
+            one.insert(draw(st.integers(len(one) // 2, len(one))), End(user, session))
         sequences.append(one)
     merged: list[Happening] = []
     while left := [sequence for sequence in sequences if sequence]:
