@@ -66,6 +66,8 @@ class FusionServicer(FusionServiceServicer):
         session_id, caller, drain = UUID(request.session_id), current_caller(), current_drain()
         seen: SessionRisk | None = None
         with self._watchers.bell(session_id) as bell:
+            # There may be no state for long: so the caller knows that the watch stands.
+            await context.send_initial_metadata(())
             while not drain.is_set():
                 news = await self._sessions.news(caller, session_id, seen)
                 if news is not None:

@@ -1,4 +1,4 @@
-"""Fusion of one chunk once more, written apart from the service: plain numbers, the math module, one step after another."""
+"""Fusion of one chunk once more, written apart from the service: plain numbers, one step after another."""
 
 import math
 from dataclasses import dataclass

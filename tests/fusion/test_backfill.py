@@ -1,0 +1,64 @@
+"""Fusion's feed anew from its tables."""
+
+from typing import Any
+from uuid import UUID
+
+from libs.common.db.database import Database
+from quietus.fusion.v1.events_pb2 import ChunksFused, Event
+from services.fusion.backfill import History
+from services.fusion.fold import Models
+from tests.fusion.events import apply, committed, ended, told
+from tests.fusion.make import batch, chunk, predictions, said, shown
+
+OTHER_SESSION = UUID("019ca800-0000-7000-8000-000000000002")
+OTHER_PERSON = UUID("00000000-0000-4000-8000-000000000002")
+
+
+async def backfilled(database: Database) -> list[Event]:
+    async with database.read() as tx:
+        return [Event.FromString(one.event) async for one in History().events(tx)]
+
+
+async def test_what_was_never_revised_comes_as_it_was_told(database: Database, models: Models) -> None:
+    mine = [batch(number, *predictions(chunk(number, shown(), shown(), said(0.1)))) for number in range(1, 6)]
+    others = [
+        batch(number, *predictions(chunk(number, text=said(0.3))), session_id=OTHER_SESSION, user_id=OTHER_PERSON)
+        for number in range(1, 4)
+    ]
+    await apply(database, models, [*map(committed, mine), ended()], [*map(committed, others)])
+    assert await backfilled(database) == await told(database)
+
+
+async def test_the_end_comes_after_the_batches(database: Database, models: Models) -> None:
+    await apply(database, models, [committed(batch(1, *predictions(chunk(0, text=said()))))], [ended()])
+    assert [event.WhichOneof("event") for event in await backfilled(database)] == ["chunks_fused", "session_settled"]
+
+
+async def test_a_revised_chunk_comes_once_with_the_batch_that_made_it_what_it_is(
+    database: Database, models: Models
+) -> None:
+    early = [chunk(number, vision=shown(probability=0.6)) for number in range(2)]
+    await apply(database, models, [committed(batch(1, *(p for one in early for p in predictions(one))))])
+    await apply(database, models, [committed(batch(2, *predictions(chunk(0, audio=shown(probability=0.6)))))])
+    events = [event.chunks_fused for event in await backfilled(database)]
+    assert [described(event) for event in events] == [(1, [(1, 1)]), (2, [(0, 2)])]
+
+
+def described(event: ChunksFused) -> tuple[int, list[Any]]:
+    return event.batch_number, [(UUID(one.chunk_id).int & 0xFFFF, one.revision) for one in event.results]
+
+
+async def test_a_client_that_takes_the_newest_revisions_ends_with_the_same(database: Database, models: Models) -> None:
+    early = [chunk(number, vision=shown(probability=0.9)) for number in range(4)]
+    late = [chunk(number, audio=shown(probability=0.9), text=said(0.9)) for number in (2, 0, 1)]
+    await apply(database, models, [committed(batch(1, *(p for one in early for p in predictions(one))))])
+    for number, one in enumerate(late, start=2):
+        await apply(database, models, [committed(batch(number, *predictions(one)))])
+    assert newest(await backfilled(database)).keys() == newest(await told(database)).keys()
+    for chunk_id, result in newest(await backfilled(database)).items():
+        assert result.revision == newest(await told(database))[chunk_id].revision
+        assert result.level == newest(await told(database))[chunk_id].level
+
+
+def newest(events: list[Event]) -> dict[str, Any]:
+    return {result.chunk_id: result for event in events for result in event.chunks_fused.results}
