@@ -44,7 +44,7 @@ def make_template(admin_dsn: str) -> None:
 async def create_database(admin_dsn: str, template: str = TEMPLATE) -> str:
     """A database of its own; the administrator's DSN in it."""
     name = f"test_{uuid4().hex}"
-    await execute(admin_dsn, f"CREATE DATABASE {name} TEMPLATE {template}")
+    await execute(admin_dsn, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     return in_database(admin_dsn, name)
 
 
@@ -52,10 +52,10 @@ async def drop_database(admin_dsn: str, dsn: str) -> None:
     await execute(admin_dsn, f"DROP DATABASE {make_url(dsn).database} WITH (FORCE)")
 
 
-async def execute(dsn: str, statement: str) -> None:
+async def execute(dsn: str, statement: str, *values: object) -> None:
     connection = await asyncpg.connect(dsn)
     try:
-        await connection.execute(statement)
+        await connection.execute(statement, *values)
     finally:
         await connection.close()
 

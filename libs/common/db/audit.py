@@ -199,9 +199,10 @@ def _checked_hash(row: "AnyRow", previous_hash: bytes, salts: Mapping[UUID, byte
         _metadata_of(row.metadata),
         row.created_at,
     )
-    salt = salts.get(row.user_id)
-    if salt is not None and row.person_hash != _person_hash(salt, row.user_id):
-        raise ChainBrokenError(f"row {row.id} speaks of somebody else")
+    if row.user_id is not None:
+        salt = salts.get(row.user_id)
+        if salt is None or row.person_hash != _person_hash(salt, row.user_id):
+            raise ChainBrokenError(f"row {row.id} speaks of somebody else")
     computed = hashlib.sha256(previous_hash + _content(entry, row.person_hash)).digest()
     if row.previous_hash != previous_hash or row.hash != computed:
         raise ChainBrokenError(f"row {row.id} does not follow the row before it")

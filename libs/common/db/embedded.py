@@ -41,6 +41,8 @@ RECOVERY_SECONDS = 300.0
 ORPHANS_SECONDS = 60.0
 SHUTDOWN_SECONDS = 30.0
 POLL_SECONDS = 0.02
+# What clients are told that don't wait.
+_TOO_EARLY = "the database system is "
 
 SETTINGS = {
     "listen_addresses": "",
@@ -102,10 +104,10 @@ class EmbeddedPostgres:
             raise EmbeddedError(f"{self.folder}: {error.strerror or error}") from error
         return self.dsn
 
-    def wait(self) -> int:
-        """Blocks until the server dies; returns its exit status, negative for a signal."""
-        assert self._process is not None
-        return self._process.wait()
+    def wait(self) -> None:
+        """Blocks until the server dies."""
+        if self._process is not None:
+            self._process.wait()
 
     def stop(self) -> None:
         """Ends transactions, writes a checkpoint and lets the folder go. Does nothing when nothing runs."""
@@ -168,8 +170,9 @@ class EmbeddedPostgres:
             if self._becomes_ready(self._process):
                 return
             reason = self._last_fatal_line()
-            # Sessions of a killed server hold its shared memory until they notice.
-            if "shared memory block" not in reason or time.monotonic() > give_up:
+            # It was killed while it started, or sessions of the one before hold its memory until they notice.
+            passing = self._process.returncode < 0 or "shared memory block" in reason
+            if not passing or time.monotonic() > give_up:
                 raise EmbeddedError(f"{self.folder}: {reason} (see {self.log_file})")
             time.sleep(POLL_SECONDS)
 
@@ -195,8 +198,9 @@ class EmbeddedPostgres:
         with self.log_file.open("rb") as log:
             log.seek(max(0, self.log_file.stat().st_size - 16_384))
             lines = log.read().decode(errors="replace").splitlines()
-        fatal = [line for line in lines if "FATAL:" in line or "PANIC:" in line] or lines[-1:] or ["it said nothing"]
-        return fatal[-1].split("FATAL:")[-1].split("PANIC:")[-1].strip()
+        fatal = [line for line in lines if ("FATAL:" in line or "PANIC:" in line) and _TOO_EARLY not in line]
+        last = (fatal or lines or ["it said nothing"])[-1]
+        return last.split("FATAL:")[-1].split("PANIC:")[-1].strip()
 
 
 def _shut_down(process: psutil.Process) -> None:
@@ -220,9 +224,9 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(number, _end)
     server = EmbeddedPostgres(folder)
     try:
-        _say(json.dumps({"dsn": server.start()}))
+        print(json.dumps({"dsn": server.start()}), flush=True)  # noqa: T201 - the parent reads it
         while True:
-            _say(json.dumps({"event": "postgres_died", "status": server.wait()}))
+            server.wait()
             server.start()
     except EmbeddedError as error:
         print(f"postgres: {error}", file=sys.stderr)  # noqa: T201 - a supervisor's last words
@@ -235,10 +239,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _end(number: int, frame: object) -> NoReturn:
     raise SystemExit(0)
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - the parent reads it
 
 
 if __name__ == "__main__":

@@ -1,11 +1,235 @@
-"""Transactions on a real server."""
+"""What a use case can rely on between BEGIN and COMMIT."""
 
-from libs.common.db.audit import append_audit, verify_chain
+import asyncio
+from uuid import uuid4
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from libs.common.db import database as database_module
+from libs.common.db.database import Database, Transaction
+from libs.common.db.roles import dsn_for, slice_role
+from libs.common.db.sizes import DIRECT_CONNECTIONS, POOL_SIZES, POOLED_CONNECTIONS
+from libs.common.feed.outbox import Batch, OutboxEvent
+from libs.common.people import ensure_user
+from libs.common.rpc.errors import AppError, ErrorKind
+from tests.conftest import MakeDatabase
+from tests.support import postgres
+
+COUNT = "SELECT count(*) FROM users"
 
 
-async def test_it_works(make_database):
-    database = make_database("alerts")
+@pytest.fixture
+def database(make_database: MakeDatabase) -> Database:
+    return make_database("alerts")
+
+
+async def add_someone(database: Database, anonymous_id: str = "") -> None:
     async with database.transaction() as tx:
-        await append_audit(tx, user_id=None, actor="x", action="a", resource_type="r")
+        await ensure_user(tx, uuid4(), anonymous_id or str(uuid4()))
+
+
+async def count(database: Database) -> int:
     async with database.read() as tx:
-        assert await verify_chain(tx) == 1
+        number: int = await tx.scalar(COUNT)
+        return number
+
+
+async def test_commits_at_the_end_and_rolls_back_what_is_raised(database: Database) -> None:
+    async def fail() -> None:
+        async with database.transaction() as tx:
+            await ensure_user(tx, uuid4(), "somebody")
+            raise KeyError
+
+    await add_someone(database)
+    with pytest.raises(KeyError):
+        await fail()
+    assert await count(database) == 1
+
+
+async def test_driver_is_in_the_same_transaction(database: Database) -> None:
+    async def fail() -> None:
+        async with database.transaction() as tx:
+            await tx.driver.copy_records_to_table(
+                "users", columns=["user_id", "anonymous_id"], records=[(uuid4(), str(uuid4()))]
+            )
+            assert await tx.scalar(COUNT) == 1
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        await fail()
+    assert await count(database) == 0
+
+
+async def test_savepoint_takes_back_what_failed_alone(database: Database) -> None:
+    async def add_twin(tx: Transaction) -> None:
+        async with tx.savepoint():
+            tx.append_to_outbox([OutboxEvent(None, b"never")])
+            await ensure_user(tx, uuid4(), "first")
+
+    async with database.transaction() as tx:
+        await ensure_user(tx, uuid4(), "first")
+        with pytest.raises(IntegrityError):
+            await add_twin(tx)
+        await ensure_user(tx, uuid4(), "second")
+    assert await count(database) == 2
+    async with database.read() as tx:
+        assert await tx.scalar("SELECT count(*) FROM outbox") == 0
+
+
+async def test_read_sees_one_snapshot_and_writes_nothing(database: Database) -> None:
+    async with database.read() as tx:
+        assert await tx.scalar(COUNT) == 0
+        await add_someone(database)
+        assert await tx.scalar(COUNT) == 0
+    with pytest.raises(AppError) as raised:
+        async with database.read() as tx:
+            await ensure_user(tx, uuid4(), "somebody")
+    assert raised.value.reason == "DATABASE_ERROR"
+
+
+async def test_session_settings(database: Database) -> None:
+    async with database.read() as tx:
+        shown = [
+            await tx.scalar(f"SELECT current_setting('{name}')")
+            for name in ("search_path", "jit", "statement_timeout", "lock_timeout", "TimeZone")
+        ]
+    assert shown == ["alerts", "off", "10s", "5s", "UTC"]
+
+
+async def test_outbox_is_written_last_and_hooks_run_after_the_commit(database: Database) -> None:
+    happened: list[tuple[int, bytes] | str] = []
+
+    def appended(batches: list[Batch]) -> None:
+        happened.extend((batch.position, batch.payload) for batch in batches)
+
+    database.after_append.append(appended)  # type: ignore[arg-type]
+    database.after_commit.append(lambda: happened.append("committed"))
+    async with database.transaction() as tx:
+        tx.append_to_outbox([OutboxEvent(None, b"one")])
+        tx.append_to_outbox([OutboxEvent(None, b"two")])
+        assert await tx.scalar("SELECT position FROM feed_head") == 0
+        assert happened == []
+    assert happened == [(1, b"\n\x03one\n\x03two"), "committed"]
+    await add_someone(database)
+    assert happened[2:] == ["committed"]
+
+
+async def test_positions_are_dense_however_transactions_race(database: Database) -> None:
+    async def append(number: int) -> None:
+        async with database.transaction() as tx:
+            tx.append_to_outbox([OutboxEvent(None, b"event")])
+            if number % 5 == 0:
+                raise KeyError
+
+    await asyncio.gather(*(append(number) for number in range(50)), return_exceptions=True)
+    async with database.read() as tx:
+        rows = await tx.fetch_all("SELECT position FROM outbox ORDER BY position")
+    assert [row.position for row in rows] == list(range(1, 41))
+
+
+async def test_hook_that_fails_does_not_make_a_commit_look_failed(database: Database) -> None:
+    database.after_commit.append(lambda: 1 / 0)  # type: ignore[arg-type]
+    await add_someone(database)
+    assert await count(database) == 1
+
+
+async def test_commit_that_fails_tells_the_hooks(database: Database, fresh_dsn: str) -> None:
+    await postgres.execute(fresh_dsn, "ALTER TABLE alerts.users ADD UNIQUE (timezone) DEFERRABLE INITIALLY DEFERRED")
+    failed: list[str] = []
+    database.commit_failed.append(lambda: failed.append("unknown"))
+    await add_someone(database)
+    await add_someone(database)
+    with pytest.raises(AppError):
+        async with database.transaction() as tx:
+            await tx.execute("UPDATE users SET timezone = 'UTC'")
+    assert failed == ["unknown"]
+    async with database.read() as tx:
+        assert await tx.scalar("SELECT count(timezone) FROM users") == 0
+
+
+async def test_driver_error_says_nothing_of_rows(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    await add_someone(database, "whispered")
+    with pytest.raises(AppError) as raised:
+        await add_someone(database, "whispered")
+    error = raised.value
+    assert (error.kind, error.reason) == (ErrorKind.INTERNAL, "DATABASE_ERROR")
+    assert error.__suppress_context__
+    shown = f"{error} {error.message} {error.metadata} {''.join(capsys.readouterr())}"
+    assert "whispered" not in shown
+    assert "23505" in shown
+    assert "people/store.py" in shown
+
+
+async def test_slow_statement_and_full_pool_are_busy(fresh_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database_module, "POOL_TIMEOUT_SECONDS", 0.01)
+    database = Database(dsn_for(fresh_dsn, slice_role("alerts")), "alerts", 1, statement_timeout_seconds=0.01)
+    with pytest.raises(AppError) as slow:
+        async with database.read() as tx:
+            await tx.scalar("SELECT pg_sleep(60)")
+    with pytest.raises(AppError) as full:
+        async with database.read(), database.read():
+            pass
+    assert {slow.value.reason, full.value.reason} == {"DATABASE_BUSY"}
+    assert {slow.value.kind, full.value.kind} == {ErrorKind.UNAVAILABLE}
+    await database.close()
+
+
+async def test_server_that_is_away_is_unavailable() -> None:
+    database = Database("postgresql://quietus_alerts@/quietus?host=/nowhere", "alerts")
+    for attempt in (database.transaction, database.read):
+        with pytest.raises(AppError) as raised:
+            async with attempt():
+                pass
+        assert raised.value.reason == "DATABASE_UNAVAILABLE"
+    with pytest.raises(AppError, match="UNAVAILABLE"):
+        await database.connect_directly()
+
+
+async def test_killed_connections_fail_one_use_each_at_most(database: Database, fresh_dsn: str) -> None:
+    kill = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = $1"
+    alerts = slice_role("alerts")
+
+    async def lose_connection() -> None:
+        async with database.transaction() as tx:
+            await postgres.execute(fresh_dsn, kill, alerts)
+            await tx.scalar(COUNT)
+
+    with pytest.raises(AppError) as raised:
+        await lose_connection()
+    assert raised.value.reason == "DATABASE_UNAVAILABLE"
+    await add_someone(database)
+
+    await postgres.execute(fresh_dsn, kill, alerts)
+    await add_someone(database)
+    assert await count(database) == 2
+
+
+async def test_cancelled_use_case_leaves_nothing_behind(make_database: MakeDatabase) -> None:
+    database = make_database("alerts", pool_size=1)
+    begun = asyncio.Event()
+
+    async def use_case() -> None:
+        async with database.transaction() as tx:
+            await ensure_user(tx, uuid4(), "somebody")
+            begun.set()
+            await tx.scalar("SELECT pg_sleep(60)")
+
+    for _ in range(3):
+        begun.clear()
+        task = asyncio.create_task(use_case())
+        await begun.wait()
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert await count(database) == 0
+
+
+async def test_json_is_read_and_written(database: Database) -> None:
+    async with database.read() as tx:
+        assert await tx.scalar("SELECT jsonb_build_object('a', 1, 'b', 'ü')") == {"a": 1, "b": "ü"}
+
+
+def test_pools_of_all_slices_fit_beside_each_other() -> None:
+    assert sum(POOL_SIZES.values()) + DIRECT_CONNECTIONS * len(POOL_SIZES) < POOLED_CONNECTIONS

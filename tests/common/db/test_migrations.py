@@ -1,0 +1,111 @@
+"""Each slice's migrations make exactly its tables, can be taken back, and leave rights on its own schema alone."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import asyncpg
+import pytest
+
+from libs.common.db.alembic_env import slices_with_migrations
+from libs.common.db.migrate import differences, downgrade_all, migrate_all
+from libs.common.db.roles import OWNER_ROLE, SLICES, dsn_for, slice_role
+from tests.support import postgres
+
+MIGRATED = slices_with_migrations()
+
+LEFT = """
+SELECT relname::text AS name FROM pg_class WHERE relnamespace = $1::regnamespace
+UNION ALL SELECT proname::text FROM pg_proc WHERE pronamespace = $1::regnamespace
+UNION ALL SELECT typname::text FROM pg_type WHERE typnamespace = $1::regnamespace
+ORDER BY name
+"""
+RELATIONS = """
+SELECT relname, relispartition, relowner::regrole::text AS owner FROM pg_class
+WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p', 'v')
+"""
+RIGHTS = "SELECT has_table_privilege($1, ($2 || '.' || $3)::regclass, right_name) FROM unnest($4::text[]) AS right_name"
+
+
+@pytest.fixture
+def empty_dsn(postgres_admin_dsn: str) -> Iterator[str]:
+    """The administrator's, in a database of the test's own that has nothing."""
+    dsn = asyncio.run(postgres.create_database(postgres_admin_dsn, "template1"))
+    yield dsn
+    asyncio.run(postgres.drop_database(postgres_admin_dsn, dsn))
+
+
+@pytest.mark.parametrize("slice_name", MIGRATED)
+def test_upgrade_makes_the_tables_and_downgrade_takes_all_back(empty_dsn: str, slice_name: str) -> None:
+    for _ in range(2):
+        migrate_all(empty_dsn, [slice_name])
+        assert differences(empty_dsn, [slice_name]) == []
+        downgrade_all(empty_dsn, [slice_name])
+        left = asyncio.run(fetch(empty_dsn, LEFT, slice_name))
+        assert {
+            row["name"] for row in left if not row["name"].startswith(("alembic_version", "_alembic_version"))
+        } == set()
+
+
+def test_upgrade_may_run_again_and_by_several_at_once(empty_dsn: str) -> None:
+    slice_name = MIGRATED[0]
+    command = [sys.executable, "-m", "libs.common.db.migrate", "--dsn", empty_dsn, "--slice", slice_name]
+    racing = [subprocess.Popen([*command, "up"], stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    ended = [(process.wait(60), process.stderr.read() if process.stderr else "") for process in racing]
+    assert ended == [(0, "")] * 3
+    assert subprocess.run([*command, "check"], check=False).returncode == 0
+
+
+def test_server_that_is_away_is_one_line() -> None:
+    command = [sys.executable, "-m", "libs.common.db.migrate", "--dsn", "postgresql://x@/x?host=/nowhere", "up"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("migrate: ")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_passwords_of_roles_can_be_set(empty_dsn: str) -> None:
+    role = slice_role(MIGRATED[0])
+    migrate_all(empty_dsn, MIGRATED[:1], {role: "it's"})
+    stored = asyncio.run(fetch(empty_dsn, "SELECT rolpassword FROM pg_authid WHERE rolname = $1", role))
+    assert stored[0]["rolpassword"].startswith("SCRAM-SHA-256$")
+
+
+@pytest.mark.parametrize("slice_name", MIGRATED)
+async def test_only_the_slice_has_rights_and_through_parents_alone(fresh_dsn: str, slice_name: str) -> None:
+    reading, writing = ["SELECT"], ["INSERT", "UPDATE", "DELETE", "TRUNCATE"]
+    for row in await fetch(fresh_dsn, RELATIONS, slice_name):
+        assert row["owner"] == OWNER_ROLE
+        for other in SLICES:
+            if other in MIGRATED:
+                may_read = await fetch(fresh_dsn, RIGHTS, slice_role(other), slice_name, row["relname"], reading)
+                expected = other == slice_name and not row["relispartition"]
+                assert [value for (value,) in may_read] == [expected]
+                if not expected:
+                    may_write = await fetch(fresh_dsn, RIGHTS, slice_role(other), slice_name, row["relname"], writing)
+                    assert not any(value for (value,) in may_write)
+
+
+@pytest.mark.parametrize(
+    ("reader", "owner"), [(reader, owner) for reader in MIGRATED for owner in MIGRATED if reader != owner]
+)
+async def test_slice_cannot_read_anothers_tables(fresh_dsn: str, reader: str, owner: str) -> None:
+    connection = await asyncpg.connect(dsn_for(fresh_dsn, slice_role(reader)))
+    try:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.fetch(f"TABLE {owner}.users")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(f"CREATE TABLE {reader}.mine (n int)")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(f"SET ROLE {OWNER_ROLE}")
+    finally:
+        await connection.close()
+
+
+async def fetch(dsn: str, statement: str, *values: object) -> list[asyncpg.Record]:
+    connection = await asyncpg.connect(dsn)
+    try:
+        return await connection.fetch(statement, *values)
+    finally:
+        await connection.close()
