@@ -63,6 +63,7 @@ NOT_DURABLE = {
     "fsync": "off",
     "full_page_writes": "off",
     "shared_buffers": "64MB",
+    "max_wal_size": "128MB",
     "wal_level": "minimal",
     "max_wal_senders": "0",
 }

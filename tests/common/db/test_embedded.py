@@ -3,11 +3,9 @@
 import asyncio
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +15,7 @@ import pytest
 
 from libs.common.db.cluster import EmbeddedError
 from libs.common.db.embedded import NOT_DURABLE, EmbeddedPostgres
+from tests.support.postgres import quick_folder
 
 COMMAND = (sys.executable, "-m", "libs.common.db.embedded")
 
@@ -41,9 +40,8 @@ class Supervisor:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    parent = Path(tempfile.mkdtemp(prefix="quietus-test-"))
-    yield parent / "postgres"
-    shutil.rmtree(parent)
+    with quick_folder() as parent:
+        yield parent / "postgres"
 
 
 @pytest.fixture
