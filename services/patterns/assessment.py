@@ -67,7 +67,7 @@ def assess(session: Session, before: Sequence[Session], method: Method) -> Asses
     """Assesses a session against the person's sessions before it, oldest first.
 
     The level is the score's, but never more than one step below fusion's level of the session, and not below it at all
-    where a critical text cue set it.
+    for as long as a critical text cue holds it.
     """
     normal = normal_of(before, method)
     deviations = deviations_of(session, normal, method)

@@ -10,6 +10,7 @@ from services.patterns.assessment import Verdict, trend_over
 from services.patterns.levels import Level
 from services.patterns.method import Method
 from services.patterns.session import Session
+from services.patterns.summary import mean_emotions
 from services.patterns.trend import Trend
 
 
@@ -67,7 +68,7 @@ def pattern_of(sessions: Sequence[Session], current: Verdict, method: Method) ->
     sessions = sessions[-method.baseline.window_sessions :]
     trend = trend_over(sessions, method)
     trajectory = _trajectory(trend, method)
-    emotions = _mean_emotions(sessions)
+    emotions = mean_emotions(session.summary.emotions for session in sessions)
     cues = [session.summary.cues for session in sessions]
     with_words = sum(one.with_words for one in cues)
     switching = sum(one.code_switching for one in cues)
@@ -109,13 +110,6 @@ def _state(level: Level, trajectory: Trajectory) -> CurrentState:
     if trajectory is Trajectory.IMPROVING:
         return CurrentState.IMPROVING
     return CurrentState.MANAGING if level is Level.MEDIUM else CurrentState.STABLE
-
-
-def _mean_emotions(sessions: Sequence[Session]) -> dict[str, float]:
-    """Every session counts the same, however long it was."""
-    known = [session.summary.emotions for session in sessions if session.summary.emotions]
-    names = sorted({name for emotions in known for name in emotions})
-    return {name: fsum(emotions.get(name, 0.0) for emotions in known) / len(known) for name in names}
 
 
 def _primary(emotions: Mapping[str, float], smallest_share: float) -> tuple[str, ...]:

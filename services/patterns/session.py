@@ -16,7 +16,8 @@ ALWAYS_SUMMARISED_RESULTS = 16
 @dataclass(frozen=True, slots=True)
 class Session:
     """`facts_ordinal`: the newest of ingest's batches that fusion's feed has spoken of; later facts don't count yet.
-    `level`, `session_score`, `critical_cue`: fusion's, at the newest chunk by capture."""
+    `level`, `session_score`: fusion's, at the newest chunk by capture. `critical_cue`: a critical text cue was heard,
+    and fusion has held the level critical since."""
 
     user_id: UUID
     session_id: UUID
@@ -55,20 +56,20 @@ def with_batch(session: Session | None, batch: FusedBatch, facts_ordinal: int) -
     newest = max(batch.chunks, key=lambda chunk: chunk.order)
     if session is None:
         session = Session(batch.user_id, batch.session_id, newest.capture_end_time, newest.chunk_id)
-    session = replace(
-        session,
-        facts_ordinal=max(session.facts_ordinal, facts_ordinal),
-        results_seen=session.results_seen + len(batch.chunks),
-    )
-    if newest.order < (session.newest_capture_time, session.newest_chunk_id):
-        return session
+    if newest.order >= (session.newest_capture_time, session.newest_chunk_id):
+        session = replace(
+            session,
+            newest_capture_time=newest.capture_end_time,
+            newest_chunk_id=newest.chunk_id,
+            level=newest.level,
+            session_score=newest.session_score,
+        )
+    cue_heard = session.critical_cue or any(chunk.critical_cue for chunk in batch.chunks)
     return replace(
         session,
-        newest_capture_time=newest.capture_end_time,
-        newest_chunk_id=newest.chunk_id,
-        level=newest.level,
-        session_score=newest.session_score,
-        critical_cue=newest.critical_cue,
+        critical_cue=cue_heard and session.level is Level.CRITICAL,
+        facts_ordinal=max(session.facts_ordinal, facts_ordinal),
+        results_seen=session.results_seen + len(batch.chunks),
     )
 
 

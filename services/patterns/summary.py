@@ -61,7 +61,7 @@ def summarise(chunks: Sequence[FusedChunk], features: Iterable[ChunkFeatures], *
         masking_chunks=len(masking),
         masking_strength=fmean(masking) if masking else 0.0,
         features=_medians(known) | {SESSION_SCORE: chunks[-1].session_score},
-        emotions=_mean_emotions(chunks),
+        emotions=mean_emotions(chunk.emotions for chunk in chunks),
         cues=_count_cues(known, by_id, distressed_score),
     )
 
@@ -74,10 +74,11 @@ def _medians(features: Iterable[ChunkFeatures]) -> dict[str, float]:
     return {name: median(values[name]) for name in sorted(values)}
 
 
-def _mean_emotions(chunks: Iterable[FusedChunk]) -> dict[str, float]:
-    known = [chunk.emotions for chunk in chunks if chunk.emotions]
-    names = sorted({name for emotions in known for name in emotions})
-    return {name: fsum(emotions.get(name, 0.0) for emotions in known) / len(known) for name in names}
+def mean_emotions(distributions: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Each that isn't empty counts the same; an emotion that one doesn't name has probability 0 in it."""
+    known = [distribution for distribution in distributions if distribution]
+    names = sorted({name for distribution in known for name in distribution})
+    return {name: fsum(distribution.get(name, 0.0) for distribution in known) / len(known) for name in names}
 
 
 def _count_cues(

@@ -41,8 +41,8 @@ chunks = st.builds(
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Happening]:
-    """Sessions of one or two people in the order of ingest's feed, with batches that come again to a chunk, with and without
-    facts, with numbers that jump and repeat, and after the end of their session."""
+    """Sessions of one or two people in the order of ingest's feed, with batches that come again to a chunk, with and
+    without facts, with numbers that jump and repeat, and after the end of their session."""
     people, count = draw(st.integers(1, 2)), draw(st.integers(2, 9))
     sequences: list[list[Happening]] = []
     for session in range(count):

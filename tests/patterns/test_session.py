@@ -27,6 +27,13 @@ def test_a_revision_of_the_newest_chunk_replaces_it() -> None:
     assert state.session_score == 0.4
 
 
+def test_a_critical_cue_stands_as_long_as_fusion_holds_the_level() -> None:
+    state = with_batch(None, batch(chunk(1, level=Level.CRITICAL, critical_cue=True)), 1)
+    state = with_batch(state, batch(chunk(2, level=Level.CRITICAL)), 2)
+    assert state.critical_cue
+    assert not with_batch(state, batch(chunk(3, level=Level.HIGH)), 3).critical_cue
+
+
 def test_facts_once_seen_stay_seen() -> None:
     assert with_batch(with_batch(None, batch(chunk(1)), 7), batch(chunk(2)), 3).facts_ordinal == 7
 
