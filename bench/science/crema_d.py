@@ -63,11 +63,9 @@ def as_chunks(clips: Clips, modalities: Sequence[Modality]) -> Sequence[ChunkInp
     chunks = []
     for number in range(len(clips)):
         start = _START + timedelta(seconds=10 * number)
-        chunk = ChunkInputs(UUID(int=number), start, start + timedelta(seconds=10))
-        for modality in modalities:
-            shares = clips.face if modality is Modality.VISION else clips.voice
-            chunk = chunk.with_modality(modality, _shown(shares[number]))
-        chunks.append(chunk)
+        face = _shown(clips.face[number]) if Modality.VISION in modalities else None
+        voice = _shown(clips.voice[number]) if Modality.AUDIO in modalities else None
+        chunks.append(ChunkInputs(UUID(int=number), start, start + timedelta(seconds=10), face, voice))
     return chunks
 
 

@@ -103,7 +103,7 @@ class SessionFold:
         touched = set()
         for prediction in batch.predictions:
             known = self._inputs.get(prediction.chunk_id) or ChunkInputs.nothing_of(prediction)
-            self._inputs[prediction.chunk_id] = known.with_modality(prediction.modality, prediction.content)
+            self._inputs[prediction.chunk_id] = known.with_prediction(prediction)
             touched.add(prediction.chunk_id)
         return sorted((self._inputs[chunk_id] for chunk_id in touched), key=lambda chunk: chunk.key)
 
@@ -116,7 +116,7 @@ class SessionFold:
         touched too.
         """
         for chunk, chunk_fused in zip(touched, fused, strict=True):
-            self._place(chunk, chunk_fused)
+            self._place(batch_number, chunk, chunk_fused)
         touched_ids = {chunk.chunk_id for chunk in touched}
         first = bisect_left(self._keys, touched[0].key)
         self._first_changed = min(self._first_changed, first)
@@ -124,32 +124,33 @@ class SessionFold:
         for place in range(first, len(self._results)):
             before = self._results[place]
             after = advanced(self._models.versions[before.model_version], self._standing_before(place).state, before)
-            if before.chunk_id in touched_ids or after.state.level is not before.state.level:
+            if before.chunk_id in touched_ids:
+                changed.append(after)
+            elif after.state.level is not before.state.level:
                 after = replace(after, revision=before.revision + 1, batch_number=batch_number)
                 changed.append(after)
             self._results[place] = after
         return changed
 
-    def _place(self, chunk: ChunkInputs, fused: FusedChunk) -> None:
-        version = self._models.active.version
+    def _place(self, batch_number: int, chunk: ChunkInputs, fused: FusedChunk) -> None:
+        """At its new revision, and not advanced yet."""
         place = bisect_left(self._keys, chunk.key)
-        if place < len(self._keys) and self._keys[place] == chunk.key:
-            self._results[place] = replace(self._results[place], fused=fused, model_version=version)
-            return
-        self._keys.insert(place, chunk.key)
-        self._results.insert(
-            place,
-            ChunkResult(
-                chunk_id=chunk.chunk_id,
-                capture_start_time=chunk.capture_start_time,
-                capture_end_time=chunk.capture_end_time,
-                revision=0,
-                batch_number=0,
-                model_version=version,
-                fused=fused,
-                standing=Standing(),
-            ),
+        is_known = place < len(self._keys) and self._keys[place] == chunk.key
+        placed = ChunkResult(
+            chunk_id=chunk.chunk_id,
+            capture_start_time=chunk.capture_start_time,
+            capture_end_time=chunk.capture_end_time,
+            revision=self._results[place].revision + 1 if is_known else 1,
+            batch_number=batch_number,
+            model_version=self._models.active.version,
+            fused=fused,
+            standing=Standing(),
         )
+        if is_known:
+            self._results[place] = placed
+        else:
+            self._keys.insert(place, chunk.key)
+            self._results.insert(place, placed)
 
     def _standing_before(self, place: int) -> Standing:
         return self._results[place - 1].standing if place else self._before
@@ -179,7 +180,16 @@ class SessionFold:
 def advanced(model: FusionModel, before: SessionState, result: ChunkResult) -> ChunkResult:
     """The result with the standing that follows from the state before it."""
     state = advance(model, before, result, result.fused)
-    return replace(result, standing=Standing(state, leading_reason(result.fused, state.level, state.cause)))
+    return ChunkResult(
+        chunk_id=result.chunk_id,
+        capture_start_time=result.capture_start_time,
+        capture_end_time=result.capture_end_time,
+        revision=result.revision,
+        batch_number=result.batch_number,
+        model_version=result.model_version,
+        fused=result.fused,
+        standing=Standing(state, leading_reason(result.fused, state.level, state.cause)),
+    )
 
 
 def finding_of(model: FusionModel, result: ChunkResult) -> Finding | None:

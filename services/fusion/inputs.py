@@ -1,7 +1,7 @@
 """What fusion keeps of a chunk's predictions, and the same as arrays."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -74,9 +74,14 @@ class ChunkInputs(Window):
     def nothing_of(cls, window: Window) -> "ChunkInputs":
         return cls(window.chunk_id, window.capture_start_time, window.capture_end_time)
 
-    def with_modality(self, modality: Modality, content: Shown | Said) -> "ChunkInputs":
-        changes: dict[str, Any] = {modality.label: content}
-        return replace(self, **changes)
+    def with_prediction(self, prediction: Prediction) -> "ChunkInputs":
+        contents: dict[Modality, Any] = {
+            Modality.VISION: self.vision,
+            Modality.AUDIO: self.audio,
+            Modality.TEXT: self.text,
+        }
+        contents[prediction.modality] = prediction.content
+        return ChunkInputs(self.chunk_id, self.capture_start_time, self.capture_end_time, *contents.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """From ingest's events to the domain."""
 
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from libs.common.timestamps import to_datetime
@@ -7,7 +8,7 @@ from quietus.ingest.v1.events_pb2 import PredictionsCommitted, SessionEnded
 from quietus.ingest.v1.predictions_pb2 import AudioPrediction, TextPrediction, VisionPrediction
 from quietus.ingest.v1.predictions_pb2 import Prediction as PredictionMessage
 from services.fusion.fold import ClientBatch
-from services.fusion.inputs import Prediction, Said, Shown
+from services.fusion.inputs import Prediction, Said, Shown, Window
 from services.fusion.records import SessionEnd
 from services.fusion.vocabulary import CrisisSignal, Emotion, Level, Modality
 
@@ -20,7 +21,7 @@ def client_batch(committed: PredictionsCommitted) -> ClientBatch:
         session_id=UUID(committed.session_id),
         receive_time=to_datetime(committed.receive_time),
         batch_number=committed.batch.batch_number,
-        predictions=[_prediction(message) for message in committed.batch.predictions],
+        predictions=_predictions(committed.batch.predictions),
     )
 
 
@@ -34,14 +35,25 @@ def session_end(ended: SessionEnded) -> SessionEnd:
     )
 
 
-def _prediction(message: PredictionMessage) -> Prediction:
-    modality, content = _content(message)
-    return Prediction(
+def _predictions(messages: Iterable[PredictionMessage]) -> Sequence[Prediction]:
+    """The modalities of a chunk share its window, so it is read once."""
+    windows: dict[str, Window] = {}
+    predictions = []
+    for message in messages:
+        window = windows.get(message.chunk_id) or _window(message)
+        windows[message.chunk_id] = window
+        modality, content = _content(message)
+        predictions.append(
+            Prediction(window.chunk_id, window.capture_start_time, window.capture_end_time, modality, content)
+        )
+    return predictions
+
+
+def _window(message: PredictionMessage) -> Window:
+    return Window(
         chunk_id=UUID(message.chunk_id),
         capture_start_time=to_datetime(message.capture_start_time),
         capture_end_time=to_datetime(message.capture_end_time),
-        modality=modality,
-        content=content,
     )
 
 

@@ -14,7 +14,7 @@ from tests.conftest import MakeDatabase
 from tests.support import postgres
 
 # A property that is slow on a busy machine is still true.
-settings.register_profile("fusion", deadline=None)
+settings.register_profile("fusion", deadline=None, max_examples=50)
 settings.load_profile("fusion")
 
 

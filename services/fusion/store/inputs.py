@@ -51,7 +51,7 @@ async def read(tx: Transaction, chunks: Sequence[tuple[UUID, UUID]]) -> Mapping[
         prediction = _prediction(row)
         chunks_of_session = found[row["session_id"]]
         known = chunks_of_session.get(prediction.chunk_id) or ChunkInputs.nothing_of(prediction)
-        chunks_of_session[prediction.chunk_id] = known.with_modality(prediction.modality, prediction.content)
+        chunks_of_session[prediction.chunk_id] = known.with_prediction(prediction)
     return found
 
 
