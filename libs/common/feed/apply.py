@@ -1,6 +1,7 @@
 """Applies what came and moves the cursor, both in one transaction: each event counts exactly once, whatever crashes."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,20 +50,27 @@ class Applier:
                 _log.warning("feed batch failed", **self._place(position), attempt=attempt, exc_info=error)
         return await self._apply_one_by_one(events, expected, position)
 
-    async def _apply_together(self, events: Sequence[ReceivedEvent], expected: int, position: int) -> int:
+    @asynccontextmanager
+    async def _transaction(self, expected: int, position: int) -> AsyncIterator[Transaction]:
+        """What is written inside and the cursor's move: both are committed, or neither."""
         async with self.database.transaction() as tx:
+            yield tx
+            await move_cursor(tx, self.source, self.partition, expected, position)
+            failpoints.hit("follower.before_commit")
+        failpoints.hit("follower.after_commit")
+
+    async def _apply_together(self, events: Sequence[ReceivedEvent], expected: int, position: int) -> int:
+        async with self._transaction(expected, position) as tx:
             parked = await parked_among(tx, self.source, {received.person for received in events})
             behind = [received for received in events if received.person in parked]
             await park(tx, self.source, self.partition, behind, BEHIND)
             if len(behind) < len(events):
                 await self.handler.apply(tx, [each.event for each in events if each.person not in parked])
-            await self._move_cursor(tx, expected, position)
-        failpoints.hit("follower.after_commit")
         return len(behind)
 
     async def _apply_one_by_one(self, events: Sequence[ReceivedEvent], expected: int, position: int) -> int:
         count = 0
-        async with self.database.transaction() as tx:
+        async with self._transaction(expected, position) as tx:
             parked = await parked_among(tx, self.source, {received.person for received in events})
             for received in events:
                 reason = BEHIND if received.person in parked else await self._try(tx, received)
@@ -70,8 +78,6 @@ class Applier:
                     await park(tx, self.source, self.partition, [received], reason)
                     parked.add(received.person)
                     count += 1
-            await self._move_cursor(tx, expected, position)
-        failpoints.hit("follower.after_commit")
         return count
 
     async def _try(self, tx: Transaction, received: ReceivedEvent) -> str | None:
@@ -88,10 +94,6 @@ class Applier:
             _log.error("feed event parked", **self._place(received.event.position), reason=reason)
             return reason
         return None
-
-    async def _move_cursor(self, tx: Transaction, expected: int, position: int) -> None:
-        await move_cursor(tx, self.source, self.partition, expected, position)
-        failpoints.hit("follower.before_commit")
 
     def _place(self, position: int) -> dict[str, str | int]:
         return {"source": self.source, "partition": self.partition, "position": position}

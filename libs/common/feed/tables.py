@@ -1,7 +1,5 @@
 """The tables that a slice needs to tell a feed and to follow others. `ddl.py` makes the same ones in migrations."""
 
-from typing import Final
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -20,9 +18,6 @@ from sqlalchemy import (
     func,
     text,
 )
-
-# Stands in `parked_events.user_id` for events that are about nobody.
-NOBODY: Final = "00000000-0000-0000-0000-000000000000"
 
 
 def add_to(metadata: MetaData) -> None:
@@ -81,6 +76,7 @@ def _add_tables_of_follower(metadata: MetaData) -> None:
         _created("update_time"),
         PrimaryKeyConstraint("source", "partition"),
     )
+    # user_id: nil for events that are about nobody.
     Table(
         "parked_events",
         metadata,

@@ -21,7 +21,11 @@ from quietus.common.v1.feed_pb2_grpc import FeedServiceStub, add_FeedServiceServ
 from tests.common.rpc.harness import Serving, serving
 
 # Order and count of what was applied both change the fold.
-LEDGER = "CREATE TABLE fusion.ledger (user_id UUID PRIMARY KEY, fold BIGINT NOT NULL, events BIGINT NOT NULL)"
+LEDGER = """
+CREATE TABLE fusion.ledger (
+    source TEXT, user_id UUID, fold BIGINT NOT NULL, events BIGINT NOT NULL, PRIMARY KEY (source, user_id)
+)
+"""
 TOLD = "CREATE TABLE ingest.told (number BIGSERIAL PRIMARY KEY, user_id UUID NOT NULL, event BYTEA NOT NULL)"
 EMPTY = """
 DELETE FROM fusion.ledger; DELETE FROM fusion.outbox; DELETE FROM fusion.feed_followers;
@@ -33,7 +37,7 @@ UPDATE ingest.feed_identity SET feed_id = gen_random_uuid();
 """
 _PRIME = 2_147_483_647
 _ADD = """
-INSERT INTO ledger (user_id, fold, events) VALUES (:user_id, :value, 1) ON CONFLICT (user_id)
+INSERT INTO ledger (source, user_id, fold, events) VALUES (:source, :user_id, :value, 1) ON CONFLICT (source, user_id)
 DO UPDATE SET fold = (ledger.fold * 31 + excluded.fold) % 2147483647, events = ledger.events + 1
 """
 
@@ -58,7 +62,8 @@ def folded(values: Sequence[int]) -> tuple[int, int]:
 class Ledger:
     """The handler. `poisonous` values fail until somebody mends it."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: str = "ingest") -> None:
+        self.source = source
         self.poisonous = {POISON}
         self.on_apply: Callable[[], None] = lambda: None
 
@@ -73,7 +78,7 @@ class Ledger:
         for each in events:
             person, value = json.loads(each.data)
             tx.append_to_outbox([OutboxEvent(UUID(person), each.data)])
-            await tx.execute(_ADD, {"user_id": UUID(person), "value": value})
+            await tx.execute(_ADD, {"source": self.source, "user_id": UUID(person), "value": value})
             if value in self.poisonous:
                 raise ValueError("a text that may hold anything")
 
