@@ -19,6 +19,8 @@ async def fold_batches(
     tx: Transaction, models: Models, batches: Sequence[ClientBatch]
 ) -> Sequence[Sequence[ChunkResult]]:
     """What each batch changed, in the order of the batches; how they are grouped into calls makes no difference."""
+    if not batches:
+        return []
     tails = await sessions.read_tails(tx, list({batch.session_id for batch in batches}))
     folds = await _load(tx, models, batches, tails)
     touched = [folds[batch.session_id].merge(batch) for batch in batches]

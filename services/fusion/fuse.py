@@ -160,7 +160,7 @@ def chunks_of(model: FusionModel, fused: FusedArrays) -> Sequence[FusedChunk]:
 
 
 def fuse_chunks(model: FusionModel, arrays: InputArrays) -> Sequence[FusedChunk]:
-    return chunks_of(model, fuse(model, arrays)) if len(arrays.present) else []
+    return chunks_of(model, fuse(model, arrays))
 
 
 def _known(value: float) -> float | None:
