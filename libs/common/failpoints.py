@@ -1,7 +1,9 @@
 """Places where a test may kill this process, to see what a crash right there leaves behind.
 
 QUIETUS_FAILPOINTS="ingest.before_commit=kill@3,follower.after_commit=kill@1" kills at the third and at the first hit.
-QUIETUS_FAILPOINTS_LOG names a file to which the failpoint's name is appended before the kill.
+QUIETUS_FAILPOINTS="@FILE" reads the same from FILE, where a test may write it while the process runs; the kill
+removes FILE, so that the next process lives. QUIETUS_FAILPOINTS_LOG names a file to which the failpoint's name is
+appended before the kill.
 """
 
 import os
@@ -35,19 +37,25 @@ def parse(text: str) -> Mapping[str, int]:
     return MappingProxyType(armed)
 
 
-_ARMED: Final = parse(os.environ.get("QUIETUS_FAILPOINTS", ""))
+_SETTING: Final = os.environ.get("QUIETUS_FAILPOINTS", "")
+_FILE: Final = Path(_SETTING[1:]) if _SETTING.startswith("@") else None
+_ARMED: Final = parse("" if _FILE else _SETTING)
 _HITS: Final[Counter[str]] = Counter()
 
 
 def hit(name: str) -> None:
     if name in _ARMED:
-        _count(name)
+        _count(name, _ARMED[name])
+    elif _FILE and _FILE.exists() and name in (armed := parse(_FILE.read_text())):
+        _count(name, armed[name])
 
 
-def _count(name: str) -> None:
+def _count(name: str, fatal_hit: int) -> None:
     _HITS[name] += 1
-    if _HITS[name] == _ARMED[name]:
+    if _HITS[name] == fatal_hit:
         if log_path := os.environ.get("QUIETUS_FAILPOINTS_LOG"):
             with Path(log_path).open("a") as log:
                 log.write(f"{name}\n")
+        if _FILE:
+            _FILE.unlink()
         os.kill(os.getpid(), signal.SIGKILL)

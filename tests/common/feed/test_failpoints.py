@@ -1,5 +1,11 @@
 """Failpoints kill at the hit that was asked for, and cost nothing otherwise."""
 
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from libs.common import failpoints
@@ -22,3 +28,17 @@ def test_refuses_what_it_does_not_understand(text: str) -> None:
 def test_does_nothing_unless_armed() -> None:
     for name in failpoints.NAMES:
         failpoints.hit(name)
+
+
+def test_a_file_arms_a_process_that_runs(tmp_path: Path) -> None:
+    armed, log = tmp_path / "armed", tmp_path / "log"
+    program = (
+        "from libs.common import failpoints; from pathlib import Path; failpoints.hit('follower.after_commit');"
+        f"Path({str(armed)!r}).write_text('follower.after_commit=kill@2');"
+        "print(failpoints.hit('follower.after_commit'), flush=True); failpoints.hit('follower.after_commit')"
+    )
+    environment = {**os.environ, "QUIETUS_FAILPOINTS": f"@{armed}", "QUIETUS_FAILPOINTS_LOG": str(log)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (-signal.SIGKILL, b"None\n")
+    assert log.read_text() == "follower.after_commit\n"
+    assert not armed.exists(), "the next process would be killed too"
