@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 import shutil
 import subprocess
 from importlib.util import find_spec
@@ -12,6 +13,10 @@ ADMIN_ROLE = "postgres"
 # Postgres refuses to run as root; root runs it as this user.
 UNPRIVILEGED_USER = "pgserver"
 _BINARIES = "pginstall18/bin"
+
+_REASON = re.compile("FATAL:|PANIC:|error:")
+# What clients are told that don't wait.
+_TOO_EARLY = "the database system is "
 
 
 class EmbeddedError(Exception):
@@ -64,6 +69,14 @@ def make_private(folder: Path, user: pwd.struct_passwd | None) -> None:
     folder.chmod(0o700)
 
 
+def last_reason(output: str) -> str:
+    """Why a program of Postgres ended, out of all that it said."""
+    lines = output.splitlines()
+    reasons = [line for line in lines if _REASON.search(line) and _TOO_EARLY not in line]
+    last = (reasons or lines or ["it said nothing"])[-1]
+    return _REASON.split(last)[-1].strip()
+
+
 def make_cluster(cluster: Path, user: pwd.struct_passwd | None, *, durable: bool) -> None:
     """Under another name first: a cluster whose making was interrupted is never taken for one."""
     unfinished = cluster.with_name(f"{cluster.name}.unfinished")
@@ -87,6 +100,5 @@ def make_cluster(cluster: Path, user: pwd.struct_passwd | None, *, durable: bool
     )
     if made.returncode != 0:
         shutil.rmtree(unfinished, ignore_errors=True)
-        errors = [line for line in made.stderr.splitlines() if "FATAL" in line or "error:" in line]
-        raise EmbeddedError(f"{cluster.parent}: {(errors or [made.stderr.strip()])[0]}")
+        raise EmbeddedError(f"{cluster.parent}: {last_reason(made.stderr)}")
     unfinished.replace(cluster)

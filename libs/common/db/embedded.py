@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from libs.common.db.cluster import (
     ADMIN_ROLE,
     EmbeddedError,
     binaries,
+    last_reason,
     make_cluster,
     make_private,
     run_as,
@@ -41,8 +43,8 @@ RECOVERY_SECONDS = 300.0
 ORPHANS_SECONDS = 60.0
 SHUTDOWN_SECONDS = 30.0
 POLL_SECONDS = 0.02
-# What clients are told that don't wait.
-_TOO_EARLY = "the database system is "
+# A new cluster takes 40 MB, and Postgres stops at once when it can't write.
+NEEDED_BYTES = 64 << 20
 
 SETTINGS = {
     "listen_addresses": "",
@@ -97,6 +99,8 @@ class EmbeddedPostgres:
         try:
             if self._lock is None:
                 self._take_folder()
+            if shutil.disk_usage(self.folder).free < NEEDED_BYTES:
+                raise EmbeddedError(f"{self.folder}: the disk is full")
             if not self.cluster.exists():
                 make_cluster(self.cluster, unprivileged_user(), durable=self._settings.get("fsync") != "off")
             self._end_orphan()
@@ -170,7 +174,7 @@ class EmbeddedPostgres:
                 )
             if self._becomes_ready(self._process):
                 return
-            reason = self._last_fatal_line()
+            reason = self._last_reason()
             # It was killed while it started, or sessions of the one before hold its memory until they notice.
             passing = self._process.returncode < 0 or "shared memory block" in reason
             if not passing or time.monotonic() > give_up:
@@ -195,13 +199,11 @@ class EmbeddedPostgres:
         except FileNotFoundError:
             return []
 
-    def _last_fatal_line(self) -> str:
+    def _last_reason(self) -> str:
         with self.log_file.open("rb") as log:
             log.seek(max(0, self.log_file.stat().st_size - 16_384))
-            lines = log.read().decode(errors="replace").splitlines()
-        fatal = [line for line in lines if ("FATAL:" in line or "PANIC:" in line) and _TOO_EARLY not in line]
-        last = (fatal or lines or ["it said nothing"])[-1]
-        return last.split("FATAL:")[-1].split("PANIC:")[-1].strip()
+            said = log.read().decode(errors="replace")
+        return last_reason(said)
 
 
 def _shut_down(process: psutil.Process) -> None:

@@ -5,14 +5,13 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 from sqlalchemy import Connection, NullPool
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from libs.common.db import alembic_env, grants
-from libs.common.db.roles import OWNER_ROLE, SLICES, driver_url, slice_role
+from libs.common.db.roles import OWNER_ROLE, SLICES, driver_url
 
 DSN_VARIABLE = "QUIETUS_DEPLOY_ADMIN_DSN"
 LOCK_TIMEOUT = "5s"
@@ -77,21 +76,12 @@ def _become_owner(connection: Connection) -> None:
     connection.exec_driver_sql(f"SET LOCAL ROLE {OWNER_ROLE}")
 
 
-def _passwords_in(folder: Path | None) -> dict[str, str]:
-    """The content of each file that is named by a slice's role."""
-    if folder is None:
-        return {}
-    files = [folder / slice_role(name) for name in SLICES]
-    return {file.name: file.read_text().strip() for file in files if file.exists()}
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m libs.common.db.migrate")
     parser.add_argument(
         "--dsn", default=os.environ.get(DSN_VARIABLE), help=f"an administrator's; default ${DSN_VARIABLE}"
     )
     parser.add_argument("--slice", action="append", choices=SLICES, dest="slices", help="default: all")
-    parser.add_argument("--passwords", type=Path, help="folder with one file a role, such as quietus_ingest")
     parser.add_argument("action", choices=("up", "down", "check"))
     options = parser.parse_args(arguments)
     if not options.dsn:
@@ -105,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _act(options: argparse.Namespace) -> int:
     if options.action == "up":
-        migrate_all(options.dsn, options.slices, _passwords_in(options.passwords))
+        migrate_all(options.dsn, options.slices)
     elif options.action == "down":
         downgrade_all(options.dsn, options.slices)
     else:

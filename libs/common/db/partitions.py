@@ -3,15 +3,22 @@
 Only the owner can make tables; the slice calls a function of the owner's that can make these alone.
 """
 
+from asyncio import sleep
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, NoReturn
 
-if TYPE_CHECKING:
-    from libs.common.db.database import Transaction
+import structlog
+
+from libs.common.db.database import Database, Transaction
+from libs.common.rpc.errors import AppError
 
 MONTHS_BACK = 4
 MONTHS_AHEAD = 2
+EVERY_SECONDS = 3600.0
+AGAIN_SECONDS = 5.0
+
+_log = structlog.get_logger()
 
 # A partition is made apart and attached, because that lets everybody go on writing to the others. Rows that came before
 # their partition are in DEFAULT and move with it. Who waits longer than lock_timeout gives up, and tries again later.
@@ -76,8 +83,21 @@ def drop_partitioning(op: Any, schema: str) -> None:
     op.execute(f"DROP FUNCTION {schema}.first_uuid7(date)")
 
 
+async def keep_partitions(database: Database) -> NoReturn:
+    """A background task: makes what lacks, every hour. Rows whose month isn't there yet wait in DEFAULT."""
+    while True:
+        pause_seconds = EVERY_SECONDS
+        try:
+            async with database.transaction() as tx:
+                await ensure_partitions(tx)
+        except AppError as error:
+            _log.warning("partitions_not_made", reason=error.reason)
+            pause_seconds = AGAIN_SECONDS
+        await sleep(pause_seconds)
+
+
 async def ensure_partitions(
-    tx: "Transaction", now: datetime | None = None, months_back: int = MONTHS_BACK, months_ahead: int = MONTHS_AHEAD
+    tx: Transaction, now: datetime | None = None, months_back: int = MONTHS_BACK, months_ahead: int = MONTHS_AHEAD
 ) -> int:
     """Makes what lacks from months_back before to months_ahead after this month, and returns how many it made.
 

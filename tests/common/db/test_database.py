@@ -1,6 +1,7 @@
 """What a use case can rely on between BEGIN and COMMIT."""
 
 import asyncio
+import importlib
 from uuid import uuid4
 
 import pytest
@@ -8,8 +9,8 @@ from sqlalchemy.exc import IntegrityError
 
 from libs.common.db import database as database_module
 from libs.common.db.database import Database, Transaction
-from libs.common.db.roles import dsn_for, slice_role
-from libs.common.db.sizes import DIRECT_CONNECTIONS, POOL_SIZES, POOLED_CONNECTIONS
+from libs.common.db.roles import SLICES, dsn_for, slice_role
+from libs.common.db.sizes import DIRECT_CONNECTIONS, SERVER_CONNECTIONS, SERVICE_CONNECTIONS
 from libs.common.feed.outbox import Batch, OutboxEvent
 from libs.common.people import ensure_user
 from libs.common.rpc.errors import AppError, ErrorKind
@@ -231,5 +232,13 @@ async def test_json_is_read_and_written(database: Database) -> None:
         assert await tx.scalar("SELECT jsonb_build_object('a', 1, 'b', 'ü')") == {"a": 1, "b": "ü"}
 
 
-def test_pools_of_all_slices_fit_beside_each_other() -> None:
-    assert sum(POOL_SIZES.values()) + DIRECT_CONNECTIONS * len(POOL_SIZES) < POOLED_CONNECTIONS
+def test_what_all_services_hold_leaves_room_for_others() -> None:
+    held = [pool_size(slice_name) + DIRECT_CONNECTIONS for slice_name in SLICES]
+    assert sum(held) < SERVICE_CONNECTIONS < SERVER_CONNECTIONS
+
+
+def pool_size(slice_name: str) -> int:
+    module = importlib.import_module(f"services.{slice_name}.settings")
+    (settings,) = (value for name, value in vars(module).items() if name == f"{slice_name.title()}Settings")
+    default: int = settings.model_fields["database_pool_size"].default
+    return default

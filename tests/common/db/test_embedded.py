@@ -13,6 +13,7 @@ import asyncpg
 import psutil
 import pytest
 
+from libs.common.db import embedded
 from libs.common.db.cluster import EmbeddedError
 from libs.common.db.embedded import NOT_DURABLE, EmbeddedPostgres
 from tests.support.postgres import quick_folder
@@ -187,6 +188,14 @@ def test_broken_folder_is_one_line(folder: Path, spoiled: str, content: str | No
     server.stop()
     assert str(folder) in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_full_disk_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "NEEDED_BYTES", 1 << 62)
+    server = EmbeddedPostgres(folder)
+    with pytest.raises(EmbeddedError, match="the disk is full"):
+        server.start()
+    server.stop()
 
 
 def test_folder_that_is_a_file_is_one_line(folder: Path) -> None:

@@ -11,9 +11,9 @@ from sqlalchemy import Connection, NullPool
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from libs.common.db import grants, partitions
-from libs.common.db.database import Database
+from libs.common.db.database import Database, Transaction
 from libs.common.db.roles import OWNER_ROLE, driver_url, dsn_for, slice_role
-from libs.common.rpc.errors import AppError
+from libs.common.rpc.errors import AppError, ErrorKind
 from quietus_edge.ids import uuid7
 from tests.support import postgres
 
@@ -130,6 +130,26 @@ async def test_two_at_once_make_each_once(database: Database) -> None:
     made = await asyncio.gather(ensure(database), ensure(database), return_exceptions=True)
     assert sum(number for number in made if isinstance(number, int)) == 4
     assert len(await leaves(database)) == 5
+
+
+async def test_job_tries_again_until_nobody_is_in_the_way(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    outcomes = iter([AppError(ErrorKind.UNAVAILABLE, "DATABASE_BUSY"), None])
+
+    async def ensure_once(tx: Transaction) -> None:
+        if outcome := next(outcomes):
+            raise outcome
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(partitions, "ensure_partitions", ensure_once)
+    monkeypatch.setattr(partitions, "sleep", pause)
+    with pytest.raises(asyncio.CancelledError):
+        await partitions.keep_partitions(database)
+    assert pauses == [partitions.AGAIN_SECONDS, partitions.EVERY_SECONDS]
 
 
 async def test_partition_gives_no_rights_of_its_own(database: Database, dsn: str) -> None:
