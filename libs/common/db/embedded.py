@@ -126,10 +126,13 @@ class EmbeddedPostgres:
             self._lock = None
 
     def _take_folder(self) -> None:
+        lock_file = self.folder / "supervisor.lock"
+        if self.folder.is_dir() and any(self.folder.iterdir()) and not lock_file.exists():
+            raise EmbeddedError(f"{self.folder}: holds other files")
         user = unprivileged_user()
         for folder in {self.folder, self._socket_folder()}:
             make_private(folder, user)
-        lock = (self.folder / "supervisor.lock").open("ab")
+        lock = lock_file.open("ab")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -152,6 +152,7 @@ def test_process_id_that_belongs_to_another_program_now_is_forgotten(folder: Pat
 def test_interrupted_making_of_a_cluster_is_begun_anew(folder: Path) -> None:
     (folder / "cluster.unfinished").mkdir(parents=True)
     (folder / "cluster.unfinished" / "PG_VERSION").write_text("18\n")
+    (folder / "supervisor.lock").touch()
     server = EmbeddedPostgres(folder, NOT_DURABLE)
     try:
         assert query(server.start(), "SELECT 1") == 1
@@ -196,6 +197,14 @@ def test_full_disk_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(EmbeddedError, match="the disk is full"):
         server.start()
     server.stop()
+
+
+def test_folder_of_somebody_else_is_left_alone(folder: Path) -> None:
+    folder.mkdir(mode=0o755)
+    (folder / "letters.txt").touch()
+    with pytest.raises(EmbeddedError, match="holds other files"):
+        EmbeddedPostgres(folder).start()
+    assert folder.stat().st_mode & 0o777 == 0o755
 
 
 def test_folder_that_is_a_file_is_one_line(folder: Path) -> None:
