@@ -3,7 +3,6 @@
 import asyncio
 import shutil
 import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,6 @@ from uuid import uuid4
 import asyncpg
 from sqlalchemy import make_url
 
-from libs.common.db.alembic_env import slices_with_migrations
 from libs.common.db.embedded import NOT_DURABLE, EmbeddedPostgres
 from libs.common.db.migrate import migrate_all
 
@@ -49,11 +47,7 @@ def running_server() -> Iterator[str]:
 def make_template(admin_dsn: str) -> None:
     """A database with every slice's tables, to be copied."""
     asyncio.run(execute(admin_dsn, f"CREATE DATABASE {TEMPLATE}"))
-    for slice_name in slices_with_migrations():
-        try:
-            migrate_all(in_database(admin_dsn, TEMPLATE), [slice_name])
-        except Exception as error:
-            warnings.warn(f"{slice_name} does not migrate: {error!r}", stacklevel=1)
+    migrate_all(in_database(admin_dsn, TEMPLATE))
 
 
 async def create_database(admin_dsn: str, template: str = TEMPLATE) -> str:

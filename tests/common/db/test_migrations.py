@@ -4,9 +4,11 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
+from uuid import uuid4
 
 import asyncpg
 import pytest
+from sqlalchemy import make_url
 
 from libs.common.db.alembic_env import slices_with_migrations
 from libs.common.db.migrate import differences, downgrade_all, migrate_all
@@ -46,6 +48,7 @@ def empty_dsn(postgres_admin_dsn: str) -> Iterator[str]:
 def test_upgrade_makes_the_tables_and_downgrade_takes_all_back(empty_dsn: str, slice_name: str) -> None:
     for _ in range(2):
         migrate_all(empty_dsn, [slice_name])
+        asyncio.run(make_partitions(empty_dsn, slice_name))
         assert differences(empty_dsn, [slice_name]) == []
         downgrade_all(empty_dsn, [slice_name])
         left = asyncio.run(fetch(empty_dsn, LEFT, slice_name))
@@ -69,6 +72,19 @@ def test_server_that_is_away_is_one_line() -> None:
     assert ended.returncode == 1
     assert ended.stderr.startswith("migrate: ")
     assert ended.stderr.count("\n") == 1
+
+
+def test_administrator_need_not_be_superuser(empty_dsn: str) -> None:
+    migrate_all(empty_dsn, MIGRATED[1:2])
+    role, database = f"administrator_{uuid4().hex}", make_url(empty_dsn).database
+    for statement in (
+        f"CREATE ROLE {role} LOGIN CREATEROLE",
+        f"GRANT CREATE ON DATABASE {database} TO {role}",
+        f"GRANT {OWNER_ROLE} TO {role} WITH ADMIN OPTION",
+    ):
+        asyncio.run(postgres.execute(empty_dsn, statement))
+    migrate_all(dsn_for(empty_dsn, role), MIGRATED[:1])
+    assert differences(empty_dsn, MIGRATED[:1]) == []
 
 
 def test_passwords_of_roles_can_be_set(empty_dsn: str) -> None:
@@ -106,6 +122,12 @@ async def test_slice_cannot_read_anothers_tables(fresh_dsn: str, reader: str, ow
             await connection.execute(f"SET ROLE {OWNER_ROLE}")
     finally:
         await connection.close()
+
+
+async def make_partitions(dsn: str, slice_name: str) -> None:
+    """They belong to the tables, and are nothing that a migration makes or that autogenerate may drop."""
+    if await fetch(dsn, "SELECT WHERE to_regproc($1) IS NOT NULL", f"{slice_name}.ensure_partitions"):
+        await fetch(dsn, f"SELECT {slice_name}.ensure_partitions(current_date, 2)")
 
 
 async def fetch(dsn: str, statement: str, *values: object) -> list[asyncpg.Record]:
