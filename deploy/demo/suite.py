@@ -36,11 +36,11 @@ class Suite:
 async def own_suite() -> AsyncIterator[Suite]:
     """Starts a suite on free ports in a folder that goes with it."""
     with tempfile.TemporaryDirectory(prefix="quietus-demo-") as folder:
-        plan = Plan(Path(folder), _free_ports())
+        plan = Plan(Path(folder), free_ports())
         supervisor = Supervisor(plan)
         try:
             await supervisor.start()
-            async with _connected(plan) as suite:
+            async with connected(plan) as suite:
                 yield suite
         finally:
             await supervisor.stop()
@@ -49,12 +49,12 @@ async def own_suite() -> AsyncIterator[Suite]:
 @asynccontextmanager
 async def running_suite() -> AsyncIterator[Suite]:
     """The suite that `make up` or compose started; the environment says where, as for `deploy.local`."""
-    async with _connected(plan_from_environment()) as suite:
+    async with connected(plan_from_environment()) as suite:
         yield suite
 
 
 @asynccontextmanager
-async def _connected(plan: Plan) -> AsyncIterator[Suite]:
+async def connected(plan: Plan) -> AsyncIterator[Suite]:
     addresses = {s: os.environ.get(f"QUIETUS_{s.upper()}_ADDRESS", plan.address(s)) for s in SERVICES}
     async with AsyncExitStack() as stack:
         channels = {service: await stack.enter_async_context(channel(addresses[service])) for service in SERVICES}
@@ -67,7 +67,7 @@ def _secrets_dir(plan: Plan) -> Path:
     return Path(os.environ.get("QUIETUS_SECRETS_DIR", plan.secrets_dir))
 
 
-def _free_ports() -> dict[str, int]:
+def free_ports() -> dict[str, int]:
     """Ports whose metrics port is free too."""
     ports: dict[str, int] = {}
     while len(ports) < len(SERVICES):

@@ -16,7 +16,7 @@ STOP_SECONDS = 20.0
 class Child:
     """Keeps a command running.
 
-    `run_dir` holds its pid (<name>.pid) and what it prints (<name>.out), `logs_dir` what it logs (<name>.log).
+    `run_dir` holds its pid (<name>.pid), `logs_dir` what it prints and logs (<name>.log).
     """
 
     def __init__(
@@ -27,7 +27,7 @@ class Child:
         self._environment = environment
         self._pid_file = run_dir / f"{name}.pid"
         self._log_file = logs_dir / f"{name}.log"
-        self.output_file = run_dir / f"{name}.out"
+        self._log_bytes_before = 0
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self.restarts = 0
@@ -36,10 +36,15 @@ class Child:
     def running(self) -> bool:
         return self._process is not None and self._process.returncode is None
 
+    def output(self) -> str:
+        """What it has printed and logged since it was started last."""
+        with self._log_file.open("rb") as log:
+            log.seek(self._log_bytes_before)
+            return log.read().decode(errors="replace")
+
     def last_words(self, lines: int = 3) -> str:
         """The end of the log, for a message that says why it did not start."""
-        text = self._log_file.read_text(errors="replace") if self._log_file.exists() else ""
-        return "\n".join(text.strip().splitlines()[-lines:])
+        return "\n".join(self.output().strip().splitlines()[-lines:])
 
     async def start(self) -> None:
         await self._spawn()
@@ -59,12 +64,13 @@ class Child:
         self._pid_file.unlink(missing_ok=True)
 
     async def _spawn(self) -> None:
-        with self._log_file.open("ab") as log, self.output_file.open("wb") as output:
+        with self._log_file.open("ab") as log:
+            self._log_bytes_before = log.tell()
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,
                 env=dict(self._environment),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
+                stdout=log,
                 stderr=log,
                 start_new_session=True,
             )

@@ -58,9 +58,9 @@ class Supervisor:
         await child.start()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(POSTGRES_SECONDS):
-                while child.running and not _dsn_in(child.output_file):
+                while child.running and not _dsn_in(child.output()):
                     await asyncio.sleep(POLL_SECONDS)
-        if dsn := _dsn_in(child.output_file):
+        if dsn := _dsn_in(child.output()):
             return dsn
         raise StartError(f"Postgres did not start in {self.plan.postgres_dir}: {child.last_words(1)}")
 
@@ -91,9 +91,8 @@ class Supervisor:
         return self.plan.environment(service, dsn_for(self.admin_dsn, slice_role(service)))
 
 
-def _dsn_in(output_file: Path) -> str:
-    lines = output_file.read_text().splitlines() if output_file.exists() else []
-    return next((json.loads(line)["dsn"] for line in lines if line.startswith("{")), "")
+def _dsn_in(output: str) -> str:
+    return next((json.loads(line)["dsn"] for line in output.splitlines() if line.startswith('{"dsn"')), "")
 
 
 async def supervise(plan: Plan, ready_file: Path) -> int:

@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
@@ -55,3 +56,9 @@ def test_a_key_pair_opens_with_its_passphrase_alone() -> None:
     assert 16 <= len(pair.salt) <= 48
     with pytest.raises(WrongPassphraseError):
         unwrap(pair.wrapped_private_key, pair.salt, "another passphrase")
+
+
+def test_key_pairs_may_be_made_in_several_threads_at_once() -> None:
+    with ThreadPoolExecutor(4) as pool:
+        pairs = list(pool.map(make_key_pair, ["a long passphrase"] * 4))
+    assert len({pair.public_key for pair in pairs}) == 4

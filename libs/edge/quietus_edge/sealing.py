@@ -21,7 +21,8 @@ VERSION = "quietus/v1"
 TEXT_PREDICTIONS = "text_predictions"
 
 # RFC 9106, section 4, second recommended option: for machines short of memory, such as phones.
-ARGON2_ITERATIONS, ARGON2_LANES, ARGON2_MEMORY_KIB = 3, 4, 64 * 1024
+# One lane: with more, derivations that run at the same time in several threads wait for each other for ever.
+ARGON2_ITERATIONS, ARGON2_LANES, ARGON2_MEMORY_KIB = 3, 1, 64 * 1024
 SALT_BYTES, NONCE_BYTES, KEY_BYTES = 16, 12, 32
 WRAPPING_CONTEXT = b"quietus/v1 private key"
 
