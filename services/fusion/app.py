@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from libs.common.db.database import Database
+from libs.common.db.partitions import keep_partitions
 from libs.common.feed.follower import Follower
 from libs.common.feed.handler import FeedHandler
 from libs.common.feed.pruning import Pruner, Retention
@@ -23,7 +24,6 @@ from quietus.fusion.v1.fusion_pb2_grpc import add_FusionServiceServicer_to_serve
 from services.fusion.backfill import History
 from services.fusion.fold import Models
 from services.fusion.follower import IngestHandler
-from services.fusion.housekeeping import keep_partitions
 from services.fusion.registry import load_models
 from services.fusion.service import Sessions
 from services.fusion.servicer import FusionServicer

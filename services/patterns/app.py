@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from libs.common.db.database import Database
+from libs.common.db.partitions import keep_partitions
 from libs.common.feed.follower import FeedHandler, Follower
 from libs.common.feed.pruning import Pruner, Retention
 from libs.common.feed.servicer import FeedServicer
@@ -21,7 +22,6 @@ from quietus.common.v1.feed_pb2_grpc import add_FeedServiceServicer_to_server
 from quietus.patterns.v1.patterns_pb2_grpc import add_PatternServiceServicer_to_server
 from services.patterns.backfill import History
 from services.patterns.follower import FusionHandler, IngestHandler
-from services.patterns.housekeeping import keep_partitions
 from services.patterns.method import current_method
 from services.patterns.rules import current_rules
 from services.patterns.service.answers import Answers
