@@ -1,10 +1,11 @@
-"""`python -m deploy.local up|down|status`: the whole suite on this machine."""
+"""`python -m deploy.local up|down|status|device`: the whole suite on this machine."""
 
 import argparse
 import asyncio
 import errno
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -13,10 +14,14 @@ import sys
 import time
 from pathlib import Path
 
+import grpc
+
 from deploy.local.child import alive
+from deploy.local.device import register_device
 from deploy.local.health import serving
-from deploy.local.plan import HOST, SERVICES, Plan, plan_from_environment
+from deploy.local.plan import DEFAULT_PORTS, HOST, SERVICES, Plan, plan_from_environment
 from deploy.local.supervisor import supervise
+from libs.common.rpc.errors import reason_of
 
 UP_SECONDS = 180.0
 DOWN_SECONDS = 60.0
@@ -59,6 +64,16 @@ def addresses(plan: Plan) -> dict[str, str]:
     return {service: plan.address(service) for service in SERVICES}
 
 
+def counselor_command(plan: Plan) -> str:
+    """As a shell takes it, with the settings that differ from the defaults."""
+    settings = {
+        "QUIETUS_SECRETS_DIR": (str(plan.secrets_dir), str(Path(".quietus/secrets").resolve())),
+        "QUIETUS_IDENTITY_ADDRESS": (plan.address("identity"), f"{HOST}:{DEFAULT_PORTS['identity']}"),
+    }
+    assignments = [f"{key}={shlex.quote(value)}" for key, (value, usual) in settings.items() if value != usual]
+    return " ".join([*assignments, COUNSELOR_COMMAND])
+
+
 def up(plan: Plan, as_json: bool) -> int:
     if pid := running_pid(plan):
         say(
@@ -99,7 +114,7 @@ def up(plan: Plan, as_json: bool) -> int:
         return 0
     for service, address in addresses(plan).items():
         say(f"  {service:<9} {address}   metrics {HOST}:{plan.metrics_port(service)}/metrics")
-    say(f"\nA 15-minute token for a demo counselor:\n  {COUNSELOR_COMMAND}")
+    say(f"\nA 15-minute token for a demo counselor:\n  {counselor_command(plan)}")
     return 0
 
 
@@ -129,9 +144,21 @@ async def status(plan: Plan, as_json: bool) -> int:
     return 0 if all(states.values()) else 1
 
 
+async def device(plan: Plan, key_file: Path | None) -> int:
+    file = key_file or plan.secrets_dir / "demo-device.key"
+    try:
+        await register_device(plan.address("identity"), plan.secrets_dir, file)
+    except (OSError, grpc.aio.AioRpcError) as error:
+        reason = str(error) if isinstance(error, OSError) else reason_of(error) or error.code().name
+        return refuse(f"no device: {reason}; does the suite run (`make up`)?")
+    say(f"the API key of a new device of the demo person is in {file}")
+    return 0
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="deploy.local", description=__doc__)
-    parser.add_argument("command", choices=("up", "down", "status", "supervise"))
+    parser.add_argument("command", choices=("up", "down", "status", "device", "supervise"))
+    parser.add_argument("--key-file", type=Path, help="where `device` leaves the key; default: among the secrets")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parsed = parser.parse_args(arguments)
     plan = plan_from_environment()
@@ -141,6 +168,8 @@ def main(arguments: list[str] | None = None) -> int:
         return down(plan)
     if parsed.command == "status":
         return asyncio.run(status(plan, parsed.json))
+    if parsed.command == "device":
+        return asyncio.run(device(plan, parsed.key_file))
     return asyncio.run(supervise(plan, Path(plan.run_dir / "ready.json")))
 
 
