@@ -172,16 +172,18 @@ class EmbeddedPostgres:
         give_up = time.monotonic() + ORPHANS_SECONDS
         while True:
             with self.log_file.open("ab") as log:
+                said_before = log.tell()
                 self._process = subprocess.Popen(  # noqa: S603 - our own binary
                     command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, **options
                 )
             if self._becomes_ready(self._process):
                 return
-            reason = self._last_reason()
-            # It was killed while it started, or sessions of the one before hold its memory until they notice.
-            passing = self._process.returncode < 0 or "shared memory block" in reason
+            said = self._said(said_before)
+            # It was killed while it started, or sessions of the one before hold its memory until they notice; these
+            # say something too.
+            passing = self._process.returncode < 0 or "shared memory block" in said
             if not passing or time.monotonic() > give_up:
-                raise EmbeddedError(f"{self.folder}: {reason} (see {self.log_file})")
+                raise EmbeddedError(f"{self.folder}: {last_reason(said)} (see {self.log_file})")
             time.sleep(POLL_SECONDS)
 
     def _becomes_ready(self, process: "subprocess.Popen[bytes]") -> bool:
@@ -202,11 +204,11 @@ class EmbeddedPostgres:
         except FileNotFoundError:
             return []
 
-    def _last_reason(self) -> str:
+    def _said(self, since: int) -> str:
+        """The end of what stands in the log since then."""
         with self.log_file.open("rb") as log:
-            log.seek(max(0, self.log_file.stat().st_size - 16_384))
-            said = log.read().decode(errors="replace")
-        return last_reason(said)
+            log.seek(max(since, self.log_file.stat().st_size - 16_384))
+            return log.read().decode(errors="replace")
 
 
 def _shut_down(process: psutil.Process) -> None:

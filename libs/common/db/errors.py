@@ -9,7 +9,16 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from libs.common.rpc.errors import AppError, ErrorKind
 
-DRIVER_ERRORS = (DBAPIError, PoolTimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ConnectionError)
+# The driver was told that the server goes, and used before the connection was lost to it as well.
+_UNUSABLE = asyncpg.InternalClientError
+DRIVER_ERRORS = (
+    DBAPIError,
+    PoolTimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    _UNUSABLE,
+    ConnectionError,
+)
 
 # By SQLSTATE, or its class of two characters: the server is away, or starts, or is full.
 _AWAY = frozenset({"08", "53", "58", "57P01", "57P02", "57P03", "57P05", "25P03"})
@@ -22,7 +31,7 @@ _log = structlog.get_logger()
 def to_app_error(error: BaseException, *, connection_lost: bool) -> AppError:
     """UNAVAILABLE where trying again helps, INTERNAL otherwise; the log says where it happened."""
     sqlstate = _sqlstate(error)
-    if connection_lost or isinstance(error, OSError) or sqlstate in _AWAY or sqlstate[:2] in _AWAY:
+    if connection_lost or isinstance(error, (OSError, _UNUSABLE)) or sqlstate in _AWAY or sqlstate[:2] in _AWAY:
         return AppError(ErrorKind.UNAVAILABLE, "DATABASE_UNAVAILABLE", "the database is not reachable")
     if isinstance(error, PoolTimeoutError) or sqlstate in _BUSY:
         return AppError(ErrorKind.UNAVAILABLE, "DATABASE_BUSY", "the database took too long")

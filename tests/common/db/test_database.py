@@ -206,6 +206,27 @@ async def test_killed_connections_fail_one_use_each_at_most(database: Database, 
     assert await count(database) == 2
 
 
+async def test_connection_that_is_told_goodbye_is_unavailable_once(database: Database) -> None:
+    """The server's last words have come, the end of the connection has not: so it is for a moment when it is killed."""
+    words = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection\0\0"
+    goodbye = b"E" + (len(words) + 4).to_bytes(4, "big") + words
+
+    async def hear_goodbye_inside() -> None:
+        async with database.transaction() as tx:
+            tx.driver._protocol.data_received(goodbye)  # type: ignore[attr-defined]
+            await tx.scalar(COUNT)
+
+    async with database.read() as tx:
+        driver = tx.driver
+    driver._protocol.data_received(goodbye)  # type: ignore[attr-defined]
+    for use in (add_someone(database), hear_goodbye_inside()):
+        with pytest.raises(AppError) as raised:
+            await use
+        assert raised.value.reason == "DATABASE_UNAVAILABLE"
+    await add_someone(database)
+    assert await count(database) == 1
+
+
 async def test_cancelled_use_case_leaves_nothing_behind(make_database: MakeDatabase) -> None:
     database = make_database("alerts", pool_size=1)
     begun = asyncio.Event()

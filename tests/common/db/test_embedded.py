@@ -135,6 +135,28 @@ def test_server_whose_supervisor_was_killed_is_replaced(supervisor: Supervisor) 
         assert successor.end() == 0
 
 
+def test_waits_for_sessions_of_a_killed_server_whatever_they_say(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last line of a refused start may be a session's, which ends while the new server is refused."""
+    programs = folder.parent / "programs"
+    programs.mkdir(mode=0o755)
+    refusing_once = programs / "postgres"
+    refusing_once.write_text(
+        "#!/bin/sh\n"
+        "[ -e refused ] && exec " + str(embedded.binaries() / "postgres") + ' "$@"\n'
+        "touch refused\n"
+        "echo 'FATAL:  pre-existing shared memory block (key 1, ID 1) is still in use' >&2\n"
+        "echo 'FATAL:  terminating connection due to unexpected postmaster exit' >&2\n"
+        "exit 1\n"
+    )
+    refusing_once.chmod(0o755)
+    monkeypatch.setattr(embedded, "binaries", lambda: programs)
+    server = EmbeddedPostgres(folder, NOT_DURABLE)
+    try:
+        assert query(server.start(), "SELECT 1") == 1
+    finally:
+        server.stop()
+
+
 def test_process_id_that_belongs_to_another_program_now_is_forgotten(folder: Path) -> None:
     server = EmbeddedPostgres(folder, NOT_DURABLE)
     server.start()
