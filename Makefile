@@ -26,7 +26,7 @@ demo: $(STAMP) ## Simulate people and show the whole road; INPUT=votes.csv repla
 	$(BIN)/python -m deploy.demo $(if $(INPUT),--input $(INPUT))
 
 test: $(STAMP) ## Run all tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 lint: $(STAMP) ## Check style, types, imports and contracts
 	$(BIN)/ruff check .
