@@ -1,0 +1,63 @@
+"""A suite with people in it, made once through public RPCs and stopped: every run starts from a copy of its folder."""
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from deploy.demo.people import Person, make_counselor, make_person
+from deploy.demo.suite import connected
+from deploy.local.plan import SERVICES, Plan
+from deploy.local.supervisor import Supervisor
+from tests.e2e.ports import free_ports
+from tests.e2e.scenario import PERSONAS, PlannedSession, planned
+from tests.e2e.suite import Suite
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """`work` says what each person's device sends. A folder is copied with the owners of its files."""
+
+    folder: Path
+    counselor: Person
+    work: Mapping[Person, Sequence[PlannedSession]]
+
+    @property
+    def people(self) -> list[str]:
+        """Anonymous ids."""
+        return [person.anonymous_id for person in self.work]
+
+    @asynccontextmanager
+    async def running(
+        self, name: str, services: Collection[str] = SERVICES, modules: Mapping[str, str] | None = None
+    ) -> AsyncIterator[Suite]:
+        """A suite that runs upon a copy of the folder."""
+        copy = self.folder.with_name(name)
+        await asyncio.to_thread(subprocess.run, ["cp", "-a", self.folder, copy], check=True)
+        suite = Suite(copy, services, modules)
+        try:
+            await suite.start()
+            yield suite
+        except BaseException:
+            print(suite.last_words())  # noqa: T201 - pytest shows it when the test failed
+            raise
+        finally:
+            await suite.stop()
+
+
+async def make_snapshot(folder: Path) -> Snapshot:
+    """By the real launcher."""
+    plan = Plan(folder, free_ports())
+    supervisor = Supervisor(plan)
+    try:
+        await supervisor.start()
+        async with connected(plan) as suite:
+            counselor = await make_counselor(suite)
+            people = await asyncio.gather(*(make_person(suite, persona, counselor) for persona in PERSONAS))
+    finally:
+        await supervisor.stop()
+    end_time = datetime.now(UTC).replace(microsecond=0)
+    return Snapshot(folder, counselor, {person: planned(person.name, end_time) for person in people})
