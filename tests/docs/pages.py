@@ -17,7 +17,7 @@ PAGES = sorted(
 
 _CODE_SPAN = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"\]\(([^)#\s]+)\)")
-_MODULE_RUN = re.compile(r"-m ([a-z_][\w.]*)")
+_MODULE_RUN = re.compile(r"-m ([a-z_]\w*(?:\.\w+)*)(?![\w.])")
 _DOTTED = re.compile(r"(?:services|libs|deploy|bench|quietus_edge)(?:\.\w+)+")
 
 
