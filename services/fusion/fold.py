@@ -94,7 +94,7 @@ class SessionFold:
         self._stored = frozenset(result.chunk_id for result in results)
         self._results = _with_judged(models, before.state, results)
         self._keys = [result.key for result in results]
-        self._first_changed = len(results)
+        self._changed: set[UUID] = set()
 
     def merge(self, batch: ClientBatch) -> Sequence[ChunkInputs]:
         """Takes in what a batch brings; returns the chunks that it touches, as they now are, in the order of
@@ -110,7 +110,8 @@ class SessionFold:
     def apply(
         self, batch_number: int, touched: Sequence[ChunkInputs], fused: Sequence[FusedChunk]
     ) -> Sequence[ChunkResult]:
-        """Puts the touched chunks in their places and goes on from the first of them to the newest of the session.
+        """Puts the touched chunks in their places and goes on from the first of them for as long as states change:
+        evidence fades, so a late chunk doesn't reach through a whole day.
 
         Returns the touched ones at their new revision, and those later ones whose level changed, which count as
         touched too.
@@ -118,19 +119,22 @@ class SessionFold:
         for chunk, chunk_fused in zip(touched, fused, strict=True):
             self._place(batch_number, chunk, chunk_fused)
         touched_ids = {chunk.chunk_id for chunk in touched}
-        first = bisect_left(self._keys, touched[0].key)
-        self._first_changed = min(self._first_changed, first)
-        changed = []
-        for place in range(first, len(self._results)):
+        told = []
+        for place in range(bisect_left(self._keys, touched[0].key), len(self._results)):
             before = self._results[place]
             after = advanced(self._models.versions[before.model_version], self._standing_before(place).state, before)
             if before.chunk_id in touched_ids:
-                changed.append(after)
+                told.append(after)
+            elif after.standing == before.standing:
+                if before.key > touched[-1].key:
+                    break
+                continue
             elif after.state.level is not before.state.level:
                 after = replace(after, revision=before.revision + 1, batch_number=batch_number)
-                changed.append(after)
+                told.append(after)
+            self._changed.add(after.chunk_id)
             self._results[place] = after
-        return changed
+        return told
 
     def _place(self, batch_number: int, chunk: ChunkInputs, fused: FusedChunk) -> None:
         """At its new revision, and not advanced yet."""
@@ -164,7 +168,7 @@ class SessionFold:
         return len(self._results) - len(self._stored)
 
     def changes(self) -> Sequence[ChangedResult]:
-        """What is to be written: every result from the first changed one on."""
+        """What is to be written, in the order of capture."""
         return [
             ChangedResult(
                 result=result,
@@ -173,7 +177,7 @@ class SessionFold:
                 finding=finding_of(self._models.versions[result.model_version], result),
             )
             for place, result in enumerate(self._results)
-            if place >= self._first_changed
+            if result.chunk_id in self._changed
         ]
 
 

@@ -34,8 +34,8 @@ class SessionState:
     level: Level = Level.LOW
     cause: LevelCause = LevelCause.SCORE
     capture_end_time: datetime | None = None
-    critical_until: datetime | None = None
-    high_until: datetime | None = None
+    critical_until: datetime | None = None  # None once it has passed
+    high_until: datetime | None = None  # the same
     judged: Judged = ()  # the last chunks whose dissonance could be judged, oldest first
 
 
@@ -58,19 +58,18 @@ def advance(model: FusionModel, state: SessionState, window: Window, chunk: Fuse
     smoothed = (evidence_logit + policy.prior_seconds * chunk.prior_logit) / (evidence_seconds + policy.prior_seconds)
     score = 1.0 / (1.0 + math.exp(-smoothed))
 
-    hold_until = window.capture_end_time + timedelta(seconds=policy.cue_hold_seconds)
-    critical_until = hold_until if chunk.floor is Level.CRITICAL else state.critical_until
-    high_until = hold_until if chunk.floor is Level.HIGH else state.high_until
-    level, cause = _with_cues(
-        _by_score(policy, state.level, score), chunk.floor, window.capture_end_time, critical_until, high_until
-    )
+    now = window.capture_end_time
+    hold_until = now + timedelta(seconds=policy.cue_hold_seconds)
+    critical_until = hold_until if chunk.floor is Level.CRITICAL else _unless_passed(state.critical_until, now)
+    high_until = hold_until if chunk.floor is Level.HIGH else _unless_passed(state.high_until, now)
+    level, cause = _with_cues(_by_score(policy, state.level, score), chunk.floor, critical_until, high_until)
     return SessionState(
         evidence_logit=evidence_logit,
         evidence_seconds=evidence_seconds,
         score=score,
         level=level,
         cause=cause,
-        capture_end_time=window.capture_end_time,
+        capture_end_time=now,
         critical_until=critical_until,
         high_until=high_until,
         judged=judged_after(model, state.judged, window.chunk_id, chunk.direction),
@@ -99,12 +98,16 @@ def _by_score(policy: SessionPolicy, before: Level, score: float) -> Level:
     return Level(max(entered, min(before, not_left)))
 
 
+def _unless_passed(until: datetime | None, now: datetime) -> datetime | None:
+    return until if until is not None and now <= until else None
+
+
 def _with_cues(
-    level: Level, floor: Level | None, now: datetime, critical_until: datetime | None, high_until: datetime | None
+    level: Level, floor: Level | None, critical_until: datetime | None, high_until: datetime | None
 ) -> tuple[Level, LevelCause]:
     """Words of danger set their level at once and hold it for a while, whatever the scores say."""
-    if critical_until is not None and now <= critical_until:
+    if critical_until is not None:
         return Level.CRITICAL, LevelCause.CRISIS_CUE if floor is Level.CRITICAL else LevelCause.CRISIS_CUE_HELD
-    if high_until is not None and now <= high_until and level < Level.HIGH:
+    if high_until is not None and level < Level.HIGH:
         return Level.HIGH, LevelCause.WARNING_CUE if floor is Level.HIGH else LevelCause.WARNING_CUE_HELD
     return level, LevelCause.SCORE

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.fusion.fold import ChangedResult, SessionFold
-from services.fusion.inputs import ChunkInputs
+from services.fusion.fold import ChangedResult, SessionFold, Standing
+from services.fusion.inputs import ChunkInputs, Said
 from services.fusion.vocabulary import CrisisSignal, Level
-from tests.fusion.fold_support import fold, new_fold
+from tests.fusion import make
+from tests.fusion.fold_support import fold, folded, new_fold
 from tests.fusion.make import any_chunk, batch, chunk, predictions, said, shown
 
 
@@ -125,3 +126,20 @@ class TestPersistence:
 
     def test_congruent_chunks_have_no_finding(self) -> None:
         assert self.findings(-0.7)[-1].finding is None
+
+
+@pytest.mark.parametrize("late", [said(0.9), said(0.8, signals=frozenset({CrisisSignal.FAREWELL}))])
+def test_a_late_chunk_changes_hours_and_not_a_whole_day(late: Said) -> None:
+    """Otherwise one device that tells a long session's words at its end would hold up everybody."""
+    day = [chunk(number, vision=shown(probability=0.1 * (number % 7))) for number in range(1, 3001)]
+    written = [change.result for change in in_order(day).changes()]
+    again = SessionFold(make.MODELS, Standing(), written, {})
+    fold(again, batch(9999, *predictions(chunk(0, text=late))))
+    changes = {change.result.chunk_id: change.result for change in again.changes()}
+    assert len(changes) < 1000
+
+    expected = {one.chunk_id: one for one in folded([chunk(0, text=late), *day])}
+    whole = {one.chunk_id: one for one in written} | changes
+    assert {id_: repr(one.standing) for id_, one in whole.items()} == {
+        id_: repr(one.standing) for id_, one in expected.items()
+    }
