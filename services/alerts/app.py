@@ -44,6 +44,11 @@ def handlers(settings: AlertsSettings) -> Mapping[str, FeedHandler]:
     }
 
 
+async def open_slice(settings: AlertsSettings) -> tuple[Database, Mapping[str, FeedHandler]]:
+    """What `parked` works with."""
+    return open_database(settings), handlers(settings)
+
+
 def make_servicers(
     settings: AlertsSettings, database: Database, keyring: Keyring, tail: Tail, clock: Clock = utc_now
 ) -> ServerParts:

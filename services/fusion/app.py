@@ -42,6 +42,12 @@ def handlers(models: Models) -> Mapping[str, FeedHandler]:
     return {"identity": IdentityHandler(), "ingest": IngestHandler(models)}
 
 
+async def open_slice(settings: FusionSettings) -> tuple[Database, Mapping[str, FeedHandler]]:
+    """What `parked` works with."""
+    database = open_database(settings)
+    return database, handlers(await load_models(database, settings.model))
+
+
 def make_parts(settings: FusionSettings, database: Database, models: Models, tail: Tail) -> ServerParts:
     watchers = Watchers()
     database.after_append.append(watchers.published)

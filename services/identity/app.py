@@ -4,7 +4,7 @@ from functools import partial
 
 from libs.common.clock import utc_now
 from libs.common.db.database import Database
-from libs.common.feed.pruning import Pruner
+from libs.common.feed.pruning import Pruner, Retention
 from libs.common.feed.servicer import FeedServicer
 from libs.common.feed.tail import Tail
 from libs.common.observability.metrics import Metrics
@@ -63,7 +63,11 @@ async def compose(settings: IdentitySettings, metrics: Metrics, passwords: Passw
 
     return Running(
         server=build_server(settings, ServerParts(NAME, [*servicers, feed]), verifier, metrics),
-        background=(tail.run, Pruner(database, metrics).run, partial(keep_house, database, utc_now)),
+        background=(
+            tail.run,
+            Pruner(database, metrics, Retention(settings.feed_retention_days, settings.feed_retention_max_days)).run,
+            partial(keep_house, database, utc_now),
+        ),
         close=close,
     )
 

@@ -43,6 +43,11 @@ def handlers() -> Mapping[str, FeedHandler]:
     return {"identity": IdentityHandler(), "ingest": IngestHandler(gate), "fusion": FusionHandler(gate)}
 
 
+async def open_slice(settings: PatternsSettings) -> tuple[Database, Mapping[str, FeedHandler]]:
+    """What `parked` works with."""
+    return open_database(settings), handlers()
+
+
 def make_parts(settings: PatternsSettings, database: Database, tail: Tail) -> ServerParts:
     page_tokens = PageTokens(settings.page_token_secret.encode())
     return ServerParts(

@@ -33,4 +33,6 @@ def driver_url(dsn: str) -> URL:
     try:
         return make_url(dsn).set(drivername="postgresql+asyncpg")
     except ArgumentError:
-        raise AppError(ErrorKind.FAILED_PRECONDITION, "DATABASE_URL_UNUSABLE") from None  # it may hold a password
+        raise AppError(
+            ErrorKind.FAILED_PRECONDITION, "DATABASE_URL_UNUSABLE", "QUIETUS_DATABASE_URL is missing or not a DSN"
+        ) from None  # it may hold a password

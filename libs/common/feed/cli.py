@@ -1,13 +1,33 @@
 """`python -m services.<name> parked list|retry`."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from libs.common.db.database import Database
 from libs.common.feed.handler import FeedHandler
 from libs.common.feed.parked import first_of_each_person
 from libs.common.feed.retry import retry_parked
 from libs.common.rpc.errors import AppError
+
+Follows = tuple[Database, Mapping[str, FeedHandler]]
+
+
+def run_parked(open_slice: Callable[[], Awaitable[Follows]], argv: Sequence[str]) -> int:
+    """Opens the slice's database and handlers for the command alone. Returns the exit code."""
+    return asyncio.run(_run_parked(open_slice, argv))
+
+
+async def _run_parked(open_slice: Callable[[], Awaitable[Follows]], argv: Sequence[str]) -> int:
+    try:
+        database, handler_by_source = await open_slice()
+    except AppError as error:
+        print(f"parked: {error.message}")
+        return 1
+    try:
+        return await parked_main(database, handler_by_source, argv)
+    finally:
+        await database.close()
 
 
 async def parked_main(database: Database, handler_by_source: Mapping[str, FeedHandler], argv: Sequence[str]) -> int:
