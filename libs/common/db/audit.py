@@ -127,7 +127,8 @@ def add_to(metadata: MetaData) -> None:
         Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
         Column("previous_hash", LargeBinary, nullable=False),
         Column("hash", LargeBinary, nullable=False, unique=True),
-        Index("idx_audit_logs_user_id", "user_id", "created_at"),
+        Index("idx_audit_logs_user_id", "user_id", text("created_at DESC")),
+        Index("idx_audit_logs_created_at", text("created_at DESC")),
     )
     Table(
         "audit_salts",

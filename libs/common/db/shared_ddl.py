@@ -34,7 +34,8 @@ CREATE TABLE {schema}.audit_logs (
     previous_hash BYTEA NOT NULL,
     hash BYTEA NOT NULL UNIQUE
 );
-CREATE INDEX idx_audit_logs_user_id ON {schema}.audit_logs (user_id, created_at);
+CREATE INDEX idx_audit_logs_user_id ON {schema}.audit_logs (user_id, created_at DESC);
+CREATE INDEX idx_audit_logs_created_at ON {schema}.audit_logs (created_at DESC);
 CREATE TABLE {schema}.audit_salts (
     user_id UUID PRIMARY KEY,
     salt BYTEA NOT NULL
