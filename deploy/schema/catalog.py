@@ -1,6 +1,8 @@
-"""Reads what a migrated database really holds, from Postgres' own catalog."""
+"""Reads tables from Postgres' own catalog, where every spelling of one type, default or condition is the same."""
 
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import asyncpg
 
@@ -9,16 +11,16 @@ from deploy.schema.seeds import ForeignKey
 
 @dataclass(frozen=True)
 class LiveColumn:
-    type: str  # as format_type() says it
+    type: str
     nullable: bool
-    default: str  # as pg_get_expr() says it; empty when there is none
+    default: str  # empty when there is none
     generated: bool
-    foreign_key: ForeignKey | None
+    foreign_key: ForeignKey | None  # to 'schema.table'
 
 
 @dataclass(frozen=True)
 class LiveIndex:
-    columns: tuple[str, ...]
+    columns: tuple[str, ...]  # with " DESC"
     predicate: str
     unique: bool
 
@@ -26,88 +28,84 @@ class LiveIndex:
 @dataclass(frozen=True)
 class LiveTable:
     view: bool
-    columns: dict[str, LiveColumn]
-    checks: tuple[str, ...]
-    indexes: tuple[LiveIndex, ...]
+    partition_key: str  # empty when the table is whole
+    bases: tuple[str, ...]  # 'schema.table' below a view
+    columns: dict[str, LiveColumn] = field(default_factory=dict)
+    checks: dict[str, str] = field(default_factory=dict)  # by name
+    indexes: dict[str, LiveIndex] = field(default_factory=dict)  # by name
 
+
+TABLES = """
+SELECT n.nspname || '.' || c.relname AS home, c.relkind = 'v' AS view,
+       coalesce(substring(pg_get_partkeydef(c.oid) FROM '\\((.*)\\)'), '') AS partition_key,
+       ARRAY(SELECT DISTINCT bn.nspname || '.' || b.relname
+             FROM pg_rewrite r JOIN pg_depend d ON d.objid = r.oid AND d.refobjid <> c.oid
+             JOIN pg_class b ON b.oid = d.refobjid JOIN pg_namespace bn ON bn.oid = b.relnamespace
+             WHERE r.ev_class = c.oid ORDER BY 1) AS bases
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = ANY($1) AND c.relkind IN ('r', 'p', 'v') AND NOT c.relispartition
+"""
 
 COLUMNS = """
-SELECT n.nspname AS schema, c.relname AS name, c.relkind::text AS kind, a.attname AS column,
-       format_type(a.atttypid, a.atttypmod) AS type, NOT a.attnotnull AS nullable,
-       coalesce(pg_get_expr(d.adbin, d.adrelid), '') AS default, a.attgenerated = 's' AS generated
+SELECT n.nspname || '.' || c.relname AS home, a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
+       NOT a.attnotnull AS nullable, coalesce(pg_get_expr(d.adbin, d.adrelid), '') AS default,
+       a.attgenerated = 's' AS generated, k.referenced, k.on_delete
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+LEFT JOIN LATERAL (
+    -- One over several columns, as a partitioned table needs, stands for each of them that has none of its own.
+    SELECT rn.nspname || '.' || r.relname AS referenced, f.confdeltype::text AS on_delete
+    FROM pg_constraint f JOIN pg_class r ON r.oid = f.confrelid JOIN pg_namespace rn ON rn.oid = r.relnamespace
+    WHERE f.conrelid = c.oid AND f.contype = 'f' AND a.attnum = ANY(f.conkey)
+    ORDER BY cardinality(f.conkey) LIMIT 1
+) k ON true
 WHERE n.nspname = ANY($1) AND c.relkind IN ('r', 'p', 'v') AND NOT c.relispartition
-ORDER BY 1, 2, a.attnum
+ORDER BY home, a.attnum
 """
 
-CONSTRAINTS = """
-SELECT n.nspname AS schema, c.relname AS name, k.contype::text AS kind, pg_get_constraintdef(k.oid) AS definition,
-       r.relname AS referenced, k.confdeltype::text AS on_delete,
-       (SELECT array_agg(a.attname::text) FROM pg_attribute a
-        WHERE a.attrelid = c.oid AND a.attnum = ANY(k.conkey)) AS columns
-FROM pg_constraint k
-JOIN pg_class c ON c.oid = k.conrelid
-JOIN pg_namespace n ON n.oid = c.relnamespace
-LEFT JOIN pg_class r ON r.oid = k.confrelid
-WHERE n.nspname = ANY($1) AND k.contype IN ('c', 'f') AND NOT c.relispartition
+CHECKS = """
+SELECT n.nspname || '.' || c.relname AS home, k.conname AS name, pg_get_constraintdef(k.oid) AS definition
+FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = ANY($1) AND k.contype = 'c' AND NOT c.relispartition
+ORDER BY home, name
 """
 
 INDEXES = """
-SELECT n.nspname AS schema, c.relname AS name, i.indisunique AS unique,
+SELECT n.nspname || '.' || c.relname AS home, x.relname AS name, i.indisunique AS unique,
        coalesce(pg_get_expr(i.indpred, i.indrelid), '') AS predicate,
        (SELECT array_agg(pg_get_indexdef(i.indexrelid, k, true) ||
                CASE WHEN pg_index_column_has_property(i.indexrelid, k, 'desc') THEN ' DESC' ELSE '' END ORDER BY k)
         FROM generate_series(1, i.indnkeyatts) k) AS columns
-FROM pg_index i
-JOIN pg_class c ON c.oid = i.indrelid
-JOIN pg_namespace n ON n.oid = c.relnamespace
+FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
+JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = ANY($1) AND NOT c.relispartition
+ORDER BY home, name
 """
 
 ON_DELETE = {"c": "CASCADE", "n": "SET NULL", "a": "NO ACTION", "r": "RESTRICT", "d": "SET DEFAULT"}
 
 
-async def read_catalog(dsn: str, slices: tuple[str, ...]) -> dict[str, LiveTable]:
-    """Every table and view of the slices by 'slice.table'."""
-    connection = await asyncpg.connect(dsn)
-    try:
-        columns = await connection.fetch(COLUMNS, slices)
-        constraints = await connection.fetch(CONSTRAINTS, slices)
-        indexes = await connection.fetch(INDEXES, slices)
-    finally:
-        await connection.close()
-    foreign_keys = {
-        (row["schema"], row["name"], row["columns"][0]): ForeignKey(row["referenced"], ON_DELETE[row["on_delete"]])
-        for row in constraints
-        if row["kind"] == "f" and len(row["columns"]) == 1
+async def read_catalog(connection: asyncpg.Connection, schemas: Iterable[str]) -> dict[str, LiveTable]:
+    """Every table and view of the schemas by 'schema.table'."""
+    names = list(schemas)
+    tables = {
+        row["home"]: LiveTable(row["view"], row["partition_key"], tuple(row["bases"]))
+        for row in await connection.fetch(TABLES, names)
     }
-    # A foreign key over several columns, as a partitioned table needs, stands for its column that names the parent.
-    for row in constraints:
-        if row["kind"] == "f":
-            for column in row["columns"]:
-                key = ForeignKey(row["referenced"], ON_DELETE[row["on_delete"]])
-                foreign_keys.setdefault((row["schema"], row["name"], column), key)
-    tables: dict[str, LiveTable] = {}
-    for row in columns:
-        home = (row["schema"], row["name"])
-        if ".".join(home) not in tables:
-            tables[".".join(home)] = LiveTable(
-                view=row["kind"] == "v",
-                columns={},
-                checks=tuple(
-                    k["definition"] for k in constraints if (k["schema"], k["name"]) == home and k["kind"] == "c"
-                ),
-                indexes=tuple(
-                    LiveIndex(tuple(i["columns"]), i["predicate"], i["unique"])
-                    for i in indexes
-                    if (i["schema"], i["name"]) == home
-                ),
-            )
-        foreign_key = foreign_keys.get((*home, row["column"]))
-        tables[".".join(home)].columns[row["column"]] = LiveColumn(
-            row["type"], row["nullable"], row["default"], row["generated"], foreign_key
+    for row in await connection.fetch(COLUMNS, names):
+        foreign_key = ForeignKey(row["referenced"], ON_DELETE[row["on_delete"]]) if row["referenced"] else None
+        tables[row["home"]].columns[row["name"]] = LiveColumn(
+            row["type"], row["nullable"], _one_spelling(row["default"]), row["generated"], foreign_key
         )
+    for row in await connection.fetch(CHECKS, names):
+        tables[row["home"]].checks[row["name"]] = row["definition"]
+    for row in await connection.fetch(INDEXES, names):
+        tables[row["home"]].indexes[row["name"]] = LiveIndex(tuple(row["columns"]), row["predicate"], row["unique"])
     return tables
+
+
+def _one_spelling(default: str) -> str:
+    """A sequence's name says nothing, and Postgres keeps both words for the moment of the transaction."""
+    return re.sub(r"nextval\(.*\)", "nextval", default).replace("CURRENT_TIMESTAMP", "now()")

@@ -1,214 +1,145 @@
-"""Compares what the seeds demand with what is there: a difference is a deviation of the closed list, or a problem."""
+"""Finds the home of all that the documents demand: each item has a row, is built later, or is a problem."""
 
-import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 
-from deploy.schema.catalog import LiveColumn, LiveIndex, LiveTable
-from deploy.schema.homes import column_in, home_of
+import asyncpg
+
+from deploy.schema.catalog import LiveColumn, LiveIndex, LiveTable, read_catalog
+from deploy.schema.checks import find_check
+from deploy.schema.columns import compare_column, compare_reference
+from deploy.schema.deviations import Deviation
+from deploy.schema.homes import SLICES, column_in, home_of
+from deploy.schema.indexes import find_below_view, find_index, index_in
+from deploy.schema.later import is_later
+from deploy.schema.scratch import check_name, index_name, key_name, read_demands, scratch_home
 from deploy.schema.seeds import Column, Index, Table
 
-# A table of several documents, and a table that holds what several documents spread over several.
-MERGED_TABLES = ("identity.users", "identity.api_keys", "identity.audit_logs")
-TYPES = {
-    "INT": "integer",
-    "SERIAL": "integer",
-    "BIGSERIAL": "bigint",
-    "FLOAT": "double precision",
-    "BOOLEAN": "boolean",
-    "TIMESTAMPTZ": "timestamp with time zone",
-    "TIMESTAMP": "timestamp without time zone",
-    "DECIMAL": "numeric",
-}
-UUID_DEFAULTS = ("gen_random_uuid()", "uuid_generate_v4()")
+
+class Kind(Enum):
+    COLUMN = "column"
+    KEY = "key"
+    CHECK = "check"
+    INDEX = "index"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of docs/schema.md. A home that is empty is not built yet."""
+    """One line of docs/schema.md."""
 
+    kind: Kind
     seed: str
     item: str
     home: str
-    deviations: tuple[str, ...] = ()
+    deviations: tuple[Deviation, ...]
 
 
 @dataclass
 class Comparison:
     rows: list[Row] = field(default_factory=list)
+    pending: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
-    @property
-    def pending(self) -> list[str]:
-        return [f"{row.seed} {row.item}" for row in self.rows if not row.home]
+
+async def compare(connection: asyncpg.Connection, seeds: Iterable[Table]) -> Comparison:
+    """What the documents demand, and what the slices' migrated schemas in this database hold."""
+    catalog = await read_catalog(connection, SLICES)
+    tables = list(seeds)
+    demands = await read_demands(connection, (table for table in tables if home_of(table.name) in catalog))
+    comparison = _Comparison(catalog, tables, demands)
+    for table in tables:
+        comparison.add_table(table)
+    return comparison.result
 
 
-def compare(seeds: list[Table], catalog: dict[str, LiveTable]) -> Comparison:
-    """Finds the home of every column, check, key and index of every seed table."""
-    result = Comparison()
-    for table in seeds:
-        home = home_of(table.name)
-        live = catalog.get(home)
-        if live is None:
-            result.rows.append(Row(table.seed, table.name, ""))
-            continue
+class _Comparison:
+    def __init__(self, catalog: Mapping[str, LiveTable], tables: list[Table], demands: Mapping[str, LiveTable]) -> None:
+        self._catalog = catalog
+        self._tables = tables
+        self._demands = demands
+        self.result = Comparison()
+
+    def add_table(self, table: Table) -> None:
         for column in table.columns:
-            _compare_column(table, column, home, live, result)
-        for check in table.checks:
-            _compare_check(table, check, home, live, result)
-        keys = [Index(key, "", True) for key in table.keys]
-        keys += [Index((column.name,), "", True) for column in table.columns if column.unique or column.primary_key]
-        for index in [*keys, *table.indexes]:
-            _compare_index(table, index, home, live, catalog, result)
-    return result
+            self._add_column(table, column)
+        for number, columns in enumerate(table.keys):
+            self._add_index(Kind.KEY, table, Index(columns, "", unique=True), key_name(table, number))
+        for number, check in enumerate(table.checks):
+            self._add_check(table, check, check_name(table, number))
+        for number, index in enumerate(table.indexes):
+            self._add_index(Kind.INDEX, table, index, index_name(table, number))
 
-
-def _compare_column(table: Table, column: Column, home: str, live: LiveTable, result: Comparison) -> None:
-    name = column_in(home, column.name)
-    found = live.columns.get(name)
-    item = f"{table.name}.{column.name}"
-    if found is None:
-        result.rows.append(Row(table.seed, item, ""))
-        return
-    deviations = set[str]()
-    if live.view:
-        deviations.add("VIEW")
-    else:
-        deviations |= _type_deviations(column, found)
-        deviations |= _default_deviations(column, found)
-        if found.nullable != column.nullable:
-            deviations.add("nullability")
-        deviations |= _reference_deviations(table, column, found, home)
-    known = {deviation for deviation in deviations if deviation.isupper()}
-    if (unknown := deviations - known) and home in MERGED_TABLES:
-        known, unknown = known | {"MERGED"}, set()
-    for difference in sorted(unknown):
-        result.problems.append(
-            f"{table.seed} {item}: {difference} differs: the seed says {_said(column)}, {home}.{name} has "
-            f"{found.type}{' NULL' if found.nullable else ' NOT NULL'} default {found.default or 'none'}"
-        )
-    result.rows.append(Row(table.seed, item, f"{home}.{name}", tuple(sorted(known))))
-
-
-def _said(column: Column) -> str:
-    return f"{column.type}{' NULL' if column.nullable else ' NOT NULL'} default {column.default or 'none'}"
-
-
-def _type_deviations(column: Column, found: LiveColumn) -> set[str]:
-    expected = _postgres_type(column.type)
-    if found.type == expected:
-        return set()
-    if found.type == "bytea":
-        return {"SEALED"}
-    if expected == "timestamp without time zone" and found.type == "timestamp with time zone":
-        return {"TIMESTAMPTZ"}
-    if column.type in {"SERIAL", "BIGSERIAL"} and found.type == "uuid":
-        return {"APPLICATION_UUID"}
-    return {"type"}
-
-
-def _postgres_type(seed_type: str) -> str:
-    base, length, array = re.fullmatch(r"(\w+)(\([\d,]+\))?(\[\])?", seed_type).groups()  # type: ignore[union-attr]
-    names = {"VARCHAR": "character varying"} | TYPES
-    return f"{names.get(base, base.lower())}{length or ''}{array or ''}"
-
-
-def _default_deviations(column: Column, found: LiveColumn) -> set[str]:
-    if column.default.lower() in UUID_DEFAULTS and not found.default:
-        return {"APPLICATION_UUID"}
-    if column.type in {"SERIAL", "BIGSERIAL"} or found.generated:
-        return set()
-    return set() if _plain_default(column.default) == _plain_default(found.default) else {"default"}
-
-
-def _plain_default(text: str) -> str:
-    plain = re.sub(r"::[\w ]+(\[\])?", "", text).strip("()' ").lower()
-    plain = re.sub(r"\s+", "", plain)
-    return {"current_timestamp": "now", "now()": "now"}.get(plain, plain.replace("'", ""))
-
-
-def _reference_deviations(table: Table, column: Column, found: LiveColumn, home: str) -> set[str]:
-    demanded = column.foreign_key
-    if demanded is None:
-        return set()
-    if found.foreign_key is None:
-        if table.name == "audit_logs":
-            return {"AUDIT_FK_DROPPED"}
-        other_slice = _slice_of(home_of(demanded.table)) != _slice_of(home)
-        return {"CROSS_SLICE_FK_DROPPED"} if other_slice and demanded.table != "users" else {"foreign key"}
-    return set() if found.foreign_key.on_delete == demanded.on_delete else {"on delete"}
-
-
-def _slice_of(home: str) -> str:
-    return home.partition(".")[0]
-
-
-def _compare_check(table: Table, check: str, home: str, live: LiveTable, result: Comparison) -> None:
-    item = f"{table.name} CHECK {check}"
-    demanded = _essence(check, home)
-    if any(_essence(definition, home) == demanded for definition in live.checks):
-        result.rows.append(Row(table.seed, item, home))
-        return
-    for definition in live.checks:
-        words, values = _essence(definition, home)
-        if words == demanded[0] and values > demanded[1]:
-            result.rows.append(Row(table.seed, item, home, ("CHECK_EXTENDED",)))
+    def _add_column(self, table: Table, column: Column) -> None:
+        home = home_of(table.name)
+        live = self._catalog.get(home)
+        name = column_in(home, column.name)
+        found = live.columns.get(name) if live else None
+        item = f"{table.name}.{column.name}"
+        if live is None or found is None:
+            self._add(Kind.COLUMN, table, item, None)
             return
-    result.problems.append(f"{table.seed} {item}: {home} has no such check")
-
-
-def _essence(check: str, home: str) -> tuple[frozenset[str], frozenset[str]]:
-    """The columns of a check, and the values that it compares them with."""
-    values = frozenset(re.findall(r"'([^']*)'", check)) | frozenset(re.findall(r"(?<![\w'])-?\d+(?:\.\d+)?", check))
-    bare = re.sub(r"'[^']*'|::[\w ]+(\[\])?", " ", check)
-    words = set(re.findall(r"[a-z_]\w*", bare))
-    return frozenset(column_in(home, word) for word in words - {"check", "and", "or", "in", "any", "array"}), values
-
-
-def _compare_index(
-    table: Table, index: Index, home: str, live: LiveTable, catalog: dict[str, LiveTable], result: Comparison
-) -> None:
-    columns = tuple(" ".join([column_in(home, column.split()[0]), *column.split()[1:]]) for column in index.columns)
-    where = f" WHERE {index.predicate}" if index.predicate else ""
-    item = f"{table.name} {'KEY' if index.unique else 'INDEX'} ({', '.join(index.columns)}){where}"
-    if live.view:
-        slice_name = _slice_of(home)
-        based = any(
-            _same(columns[:1], candidate.columns[:1])
-            for name, base in catalog.items()
-            if name.startswith(f"{slice_name}.") and not base.view
-            for candidate in base.indexes
-        )
-        if based:
-            result.rows.append(Row(table.seed, item, home, ("VIEW_INDEX_ON_BASE",)))
+        demanded = self._demands[scratch_home(table)].columns[column.name]
+        if live.view:
+            deviations, problems = {Deviation.VIEW}, list[str]()
         else:
-            result.problems.append(f"{table.seed} {item}: no table below the view has such an index")
-        return
-    if any(_serves(candidate, columns, index) for candidate in live.indexes):
-        result.rows.append(Row(table.seed, item, home))
-        return
-    for candidate in live.indexes:
-        if index.unique and candidate.unique and set(columns) < set(candidate.columns):
-            extra = set(candidate.columns) - set(columns)
-            deviation = "UNIQUE_PER_USER" if extra == {"user_id"} else "KEY_WIDENED_FOR_PARTITION"
-            result.rows.append(Row(table.seed, item, home, (deviation,)))
-            return
-    result.problems.append(f"{table.seed} {item}: {home} has no such index")
+            deviations, problems = compare_column(demanded, found, self._others(table, home, name))
+            dropped, wrong = compare_reference(column.foreign_key, found.foreign_key, home)
+            deviations, problems = deviations | dropped, problems + wrong
+        if name != column.name:
+            deviations.add(Deviation.MERGED)
+        self.result.problems += [f"{table.seed} {item}: {home}.{name} {problem}" for problem in problems]
+        self._add(Kind.COLUMN, table, item, (f"{home}.{name}", deviations))
 
+    def _add_check(self, table: Table, check: str, name: str) -> None:
+        home = home_of(table.name)
+        found = None
+        if live := self._catalog.get(home):
+            demanded = self._demands[scratch_home(table)].checks[name]
+            if match := find_check(demanded, live.checks):
+                found = f"{home}.{match[0]}", match[1]
+        self._add(Kind.CHECK, table, f"{table.name} CHECK {check}", found)
 
-def _serves(candidate: LiveIndex, columns: tuple[str, ...], index: Index) -> bool:
-    return (
-        _same(columns, candidate.columns)
-        and candidate.unique >= index.unique
-        and _plain_predicate(candidate.predicate) == _plain_predicate(index.predicate)
-    )
+    def _add_index(self, kind: Kind, table: Table, index: Index, name: str) -> None:
+        home = home_of(table.name)
+        where = f" WHERE {index.predicate}" if index.predicate else ""
+        title = "KEY" if kind is Kind.KEY else "UNIQUE INDEX" if index.unique else "INDEX"
+        item = f"{table.name} {title} ({', '.join(index.columns)}){where}"
+        found = None
+        if live := self._catalog.get(home):
+            demanded = index_in(home, self._demands[scratch_home(table)].indexes[name])
+            if live.view:
+                found = find_below_view(demanded, live, self._catalog)
+            else:
+                found = find_index(demanded, home, live, self._other_indexes(table, home))
+        self._add(kind, table, item, found)
 
+    def _others(self, table: Table, home: str, name: str) -> list[LiveColumn]:
+        return [
+            column
+            for other in self._describing(table, home)
+            for column_name, column in self._demands[scratch_home(other)].columns.items()
+            if column_in(home, column_name) == name
+        ]
 
-def _same(demanded: tuple[str, ...], found: tuple[str, ...]) -> bool:
-    return tuple(c.lower() for c in demanded) == tuple(c.lower() for c in found)
+    def _other_indexes(self, table: Table, home: str) -> list[LiveIndex]:
+        return [
+            index_in(home, index)
+            for other in self._describing(table, home)
+            for index in self._demands[scratch_home(other)].indexes.values()
+        ]
 
+    def _describing(self, table: Table, home: str) -> list[Table]:
+        """The other documents' descriptions of the same table."""
+        return [other for other in self._tables if other is not table and home_of(other.name) == home]
 
-def _plain_predicate(text: str) -> frozenset[str]:
-    """A predicate as its words: 'x = TRUE' is 'x', and IN is = ANY (ARRAY[...])."""
-    bare = re.sub(r"::[\w ]+(\[\])?", "", text).lower()
-    bare = re.sub(r"= ?true\b", "", bare)
-    return frozenset(re.findall(r"'[^']*'|[\w.]+|[<>=!]+", bare)) - {"in", "any", "array", "=", "and"}
+    def _add(self, kind: Kind, table: Table, item: str, found: tuple[str, set[Deviation]] | None) -> None:
+        later = is_later(table.seed, table.name, item)
+        if found is not None:
+            self.result.rows.append(Row(kind, table.seed, item, found[0], tuple(sorted(found[1]))))
+            if later:
+                self.result.problems.append(f"{table.seed} {item}: is listed as built later, and is there: {found[0]}")
+        elif later:
+            self.result.pending.append(f"{table.seed} {item}")
+        else:
+            self.result.problems.append(f"{table.seed} {item}: has no home in {home_of(table.name)}")

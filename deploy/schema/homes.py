@@ -35,13 +35,31 @@ HOMES: dict[str, str] = {
     "risk_alerts": "alerts.risk_alerts",
 }
 
-# The documents call a person's key by two names; in identity one column serves both.
-RENAMED: dict[tuple[str, str], str] = {("identity.users", "id"): "user_id"}
+# The documents call one thing by several names; its column has the name that one of them uses.
+RENAMED: dict[tuple[str, str], str] = {
+    ("identity.users", "id"): "user_id",
+    ("identity.audit_logs", "entity_type"): "resource_type",
+    ("identity.audit_logs", "entity_id"): "resource_id",
+    ("identity.audit_logs", "changes"): "metadata",
+    ("identity.audit_logs", "performed_at"): "created_at",
+}
+
+# What is sealed can be found by its keyed hash alone, so keys and indexes are on that.
+LOOKED_UP_BY: dict[tuple[str, str], str] = {("identity.users", "email"): "email_hash"}
 
 
 def home_of(seed_table: str) -> str:
     """'slice.table' of a seed table; the journaling tables live in a slice of their own."""
     return HOMES.get(seed_table, f"journal.{seed_table}")
+
+
+def slice_of(home: str) -> str:
+    return home.partition(".")[0]
+
+
+def referenced_home(seed_table: str, home: str) -> str:
+    """What a reference from the home to the seed table refers to: each slice has people of its own."""
+    return f"{slice_of(home)}.users" if seed_table == "users" else home_of(seed_table)
 
 
 def column_in(home: str, column: str) -> str:

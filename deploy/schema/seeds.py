@@ -1,8 +1,8 @@
-"""Reads the seed documents: what each demands of a database."""
+"""Reads the seed documents: what each demands of a database, in the document's own words."""
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 SEED_NUMBERS = ("000", "001", "002", "003", "004")
@@ -17,11 +17,9 @@ class ForeignKey:
 @dataclass(frozen=True)
 class Column:
     name: str
-    type: str  # as in the document, upper case
+    type: str
     nullable: bool
-    default: str  # as in the document; empty when there is none
-    unique: bool
-    primary_key: bool
+    default: str  # empty when there is none
     foreign_key: ForeignKey | None
 
 
@@ -37,8 +35,8 @@ class Table:
     seed: str
     name: str
     columns: tuple[Column, ...]
-    keys: tuple[tuple[str, ...], ...]  # unique or primary keys over several columns
-    checks: tuple[str, ...]
+    keys: tuple[tuple[str, ...], ...]  # primary and unique
+    checks: tuple[str, ...]  # in parentheses
     indexes: tuple[Index, ...]
 
 
@@ -58,7 +56,7 @@ def _listed_tables(seed: str, text: str) -> Iterator[Table]:
     """Tables written as headings with lists of columns."""
     indexes = re.findall(r"^\d+\. (\w+)\(([^)]*)\)$", text, re.MULTILINE)
     for name, body in re.findall(r"^### (\w+)\n((?:- .*\n?)+)", text, re.MULTILINE):
-        definitions = [line[2:].strip() for line in body.strip().splitlines()]
+        definitions = [line[2:] for line in body.strip().splitlines()]
         yield _table(seed, name, definitions, [Index(_columns(c), "", False) for table, c in indexes if table == name])
 
 
@@ -79,44 +77,38 @@ def _table(seed: str, name: str, definitions: list[str], indexes: list[Index]) -
     columns: list[Column] = []
     keys: list[tuple[str, ...]] = []
     checks: list[str] = []
-    foreign_keys: dict[str, ForeignKey] = {}
+    foreign_keys: dict[str, ForeignKey | None] = {}
     for definition in map(_squeeze, definitions):
         if key := re.match(r"(?:UNIQUE|PRIMARY KEY) ?\(([^)]*)\)", definition):
             keys.append(_columns(key[1]))
         elif foreign := re.match(r"FOREIGN KEY \((\w+)\) (REFERENCES .*)", definition):
-            reference = _foreign_key(foreign[2])
-            assert reference is not None
-            foreign_keys[foreign[1]] = reference
+            foreign_keys[foreign[1]] = _foreign_key(foreign[2])
         elif constraint := re.match(r"CONSTRAINT \w+ CHECK (.*)", definition):
             checks.append(constraint[1])
         else:
             columns.append(_column(definition))
-            checks += re.findall(r"CHECK (\(.*\))", definition)
-    bound = tuple(
-        Column(
-            c.name, c.type, c.nullable, c.default, c.unique, c.primary_key, c.foreign_key or foreign_keys.get(c.name)
-        )
-        for c in columns
-    )
+            checks += _column_checks(definition)
+            if re.search(r"\b(UNIQUE|PRIMARY KEY)\b", definition):
+                keys.append((columns[-1].name,))
+    bound = tuple(replace(c, foreign_key=c.foreign_key or foreign_keys.get(c.name)) for c in columns)
     return Table(seed, name, bound, tuple(keys), tuple(checks), tuple(indexes))
 
 
 def _column(definition: str) -> Column:
-    plain = re.sub(r"\((`.*)\)|CHECK \(.*\)", "", definition)
+    plain = re.sub(r"\(`.*\)|CHECK \(.*\)", "", definition)
     match = re.match(r"(\w+) (\w+(?:\([\d, ]+\))?(?:\[\])?)(.*)", plain)
     assert match is not None, definition
     name, kind, rest = match.groups()
     default = re.search(r"DEFAULT (.+?)(?= NOT NULL| NULL| UNIQUE| REFERENCES|$)", rest)
-    primary_key = "PRIMARY KEY" in rest
-    return Column(
-        name=name,
-        type=kind.upper().replace(" ", ""),
-        nullable="NOT NULL" not in rest and not primary_key and kind.upper() not in {"SERIAL", "BIGSERIAL"},
-        default=default[1].strip() if default else "",
-        unique="UNIQUE" in rest,
-        primary_key=primary_key,
-        foreign_key=_foreign_key(rest),
-    )
+    required = "NOT NULL" in rest or "PRIMARY KEY" in rest or kind in {"SERIAL", "BIGSERIAL"}
+    return Column(name, kind, not required, default[1].strip() if default else "", _foreign_key(rest))
+
+
+def _column_checks(definition: str) -> list[str]:
+    """Those written as CHECK, and a list of values in back quotes."""
+    listed = re.search(r"\((`\w+`(?:, `\w+`)*)\)", definition)
+    values = [f"({definition.split(maxsplit=1)[0]} IN ({listed[1].replace('`', chr(39))}))"] if listed else []
+    return re.findall(r"CHECK (\(.*\))", definition) + values
 
 
 def _foreign_key(text: str) -> ForeignKey | None:
@@ -130,7 +122,8 @@ def _columns(text: str) -> tuple[str, ...]:
 
 
 def _squeeze(text: str) -> str:
-    return re.sub(r"\s+", " ", text).strip()
+    """On one line, without spaces inside parentheses."""
+    return re.sub(r"(?<=\() | (?=\))", "", re.sub(r"\s+", " ", text)).strip()
 
 
 def _split_top_level(body: str) -> list[str]:
