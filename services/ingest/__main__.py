@@ -1,8 +1,9 @@
-"""`python -m services.ingest` serves until SIGTERM; `parked list|retry` is for what a follower parked."""
+"""`python -m services.ingest` serves until SIGTERM; `parked list|retry` shows and retries what could not be applied."""
 
 import sys
+from functools import partial
 
-from libs.common.feed import cli
+from libs.common.feed.cli import run_parked
 from libs.common.rpc import app as process
 from libs.common.settings import load_settings
 from services.ingest import app
@@ -11,8 +12,8 @@ from services.ingest.settings import IngestSettings
 
 def main() -> None:
     settings = load_settings(IngestSettings, app.NAME)
-    if sys.argv[1:]:
-        sys.exit(cli.main(sys.argv[1:]))
+    if sys.argv[1:2] == ["parked"]:
+        sys.exit(run_parked(partial(app.open_slice, settings), sys.argv[2:]))
     process.run(app.NAME, settings, app.compose)
 
 

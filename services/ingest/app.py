@@ -1,6 +1,7 @@
 """The only place where the parts of ingest are put together."""
 
-import asyncio
+import gc
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -9,8 +10,10 @@ import structlog
 
 from libs.common.clock import Clock, utc_now
 from libs.common.db.database import Database
-from libs.common.db.partitions import ensure_partitions
+from libs.common.db.partitions import keep_partitions
 from libs.common.feed.follower import Follower
+from libs.common.feed.handler import FeedHandler
+from libs.common.feed.pruning import Pruner, Retention
 from libs.common.feed.servicer import FeedServicer
 from libs.common.feed.tail import Tail
 from libs.common.observability.metrics import Metrics
@@ -19,14 +22,13 @@ from libs.common.people.access import Access
 from libs.common.people.follower import IdentityHandler
 from libs.common.rpc.app import Running
 from libs.common.rpc.client import ServiceToken
-from libs.common.rpc.errors import AppError
 from libs.common.rpc.server import ServerParts, Servicer, build_server
 from libs.common.security.signing_keys import IdentityKeys
 from libs.common.security.tokens import TokenVerifier
 from quietus.common.v1.feed_pb2_grpc import add_FeedServiceServicer_to_server
 from quietus.ingest.v1.ingest_pb2_grpc import add_IngestServiceServicer_to_server
 from services.ingest.backfill import IngestBackfill
-from services.ingest.committer import Committer, Limits
+from services.ingest.service.committer import Committer, Limits
 from services.ingest.service.predictions import Predictions
 from services.ingest.service.recording import Recorder
 from services.ingest.service.sessions import Sessions
@@ -52,7 +54,11 @@ class Parts:
 
 def make_parts(settings: IngestSettings, database: Database, metrics: Metrics, clock: Clock = utc_now) -> Parts:
     tail = Tail(database, metrics)
-    limits = Limits(settings.group_max_predictions, settings.group_max_bytes, settings.queue_max_bytes)
+    limits = Limits(
+        settings.group_max_predictions,
+        settings.group_max_bytes,
+        settings.queue_max_bytes,
+    )
     committer = Committer(Recorder(database, metrics).commit, limits)
     stream_limits = StreamLimits(
         settings.credit_max_batches, settings.credit_max_predictions, settings.stream_idle_seconds
@@ -75,20 +81,40 @@ def make_parts(settings: IngestSettings, database: Database, metrics: Metrics, c
     return Parts(ServerParts(NAME, servicers, UNVALIDATED_METHODS), committer, tail)
 
 
+def open_database(settings: IngestSettings) -> Database:
+    return Database(settings.database_url, NAME, settings.database_pool_size)
+
+
+def handlers() -> Mapping[str, FeedHandler]:
+    """What is done with the feed of each slice that ingest follows."""
+    return {"identity": IdentityHandler()}
+
+
+async def open_slice(settings: IngestSettings) -> tuple[Database, Mapping[str, FeedHandler]]:
+    """What `parked` works with."""
+    return open_database(settings), handlers()
+
+
 async def compose(settings: IngestSettings, metrics: Metrics) -> Running:
-    database = Database(settings.database_url, NAME, settings.database_pool_size)
+    # Predictions in flight are many small objects without cycles: looking for those costs a tenth of the throughput.
+    gc.set_threshold(100_000, 50, 100)
+    database = open_database(settings)
     parts = make_parts(settings, database, metrics)
     keys = IdentityKeys(settings.identity_address)
     token = ServiceToken(settings.identity_address, settings.api_key_path(NAME))
-    follower = Follower(
-        database,
-        source="identity",
-        follower=NAME,
-        address=settings.identity_address,
-        token=token,
-        handler=IdentityHandler(),
-        metrics=metrics,
-    )
+    followers = [
+        Follower(
+            database,
+            source=source,
+            follower=NAME,
+            address=settings.identity_address,
+            token=token,
+            handler=handler,
+            metrics=metrics,
+        )
+        for source, handler in handlers().items()
+    ]
+    retention = Retention(settings.feed_retention_days, settings.feed_retention_max_days)
 
     async def close() -> None:
         await token.close()
@@ -97,19 +123,12 @@ async def compose(settings: IngestSettings, metrics: Metrics) -> Running:
 
     return Running(
         server=build_server(settings, parts.server, TokenVerifier(keys), metrics),
-        background=(parts.committer.run, parts.tail.run, follower.run, partial(keep_partitions, database)),
+        background=(
+            parts.committer.run,
+            parts.tail.run,
+            *(follower.run for follower in followers),
+            partial(keep_partitions, database),
+            Pruner(database, metrics, retention).run,
+        ),
         close=close,
     )
-
-
-async def keep_partitions(database: Database) -> None:
-    """Every hour, and again soon when somebody's long transaction was in the way."""
-    while True:
-        try:
-            async with database.transaction() as tx:
-                await ensure_partitions(tx)
-        except AppError as error:
-            log.warning("partitions have to wait", reason=error.reason)
-            await asyncio.sleep(PARTITION_RETRY_SECONDS)
-        else:
-            await asyncio.sleep(PARTITION_JOB_SECONDS)

@@ -9,11 +9,12 @@ from uuid import UUID
 from libs.common.db.database import Transaction
 from libs.common.feed.outbox import OutboxEvent
 from quietus.ingest.v1.predictions_pb2 import PredictionBatch
-from services.ingest.content import Modality
-from services.ingest.events import predictions_committed, session_ended, session_started
+from quietus_edge.ids import EPOCH
+from services.ingest.events import event_head, predictions_committed, session_ended, session_started
 from services.ingest.messages import to_prediction
 from services.ingest.sessions import Session
 from services.ingest.store import predictions, sessions
+from services.ingest.vocabulary import Modality
 
 # When it was received, the session, and its place among the session's events.
 Place = tuple[datetime, UUID, int]
@@ -52,9 +53,11 @@ async def _batches(tx: Transaction, session: Session) -> list[tuple[datetime, Ou
         for row in await predictions.of_session(tx, modality, session.key.session_id)
     ]
     stored.sort(key=lambda item: item[0])
+    head = event_head(session.key)
     events = []
     for (receive_time, batch_number), items in groupby(stored, key=lambda item: item[0][:2]):
         batch = PredictionBatch(batch_number=batch_number, predictions=[message for _, message in items])
-        event = predictions_committed(session.key, receive_time, batch.SerializeToString())
+        received = (receive_time - EPOCH) // EPOCH.resolution
+        event = predictions_committed(session.key.user_id, head, received, batch.SerializeToString())
         events.append((receive_time, event))
     return events

@@ -1,13 +1,17 @@
 """What ingest tells the other services."""
 
-from datetime import datetime
+from collections.abc import Sequence
+from functools import lru_cache
+from uuid import UUID
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from libs.common.feed.outbox import OutboxEvent
 from libs.common.timestamps import to_timestamp
 from quietus.ingest.v1 import events_pb2
 from quietus.ingest.v1.predictions_pb2 import PredictionBatch
-from services.ingest.grouping import Accepted, SessionKey
-from services.ingest.sessions import Session
+from services.ingest.grouping import Batch
+from services.ingest.sessions import Session, SessionKey
 
 _LENGTH_DELIMITED = 2
 
@@ -17,28 +21,34 @@ def _tag(field_number: int) -> bytes:
 
 
 _PREDICTIONS_COMMITTED = _tag(events_pb2.Event.PREDICTIONS_COMMITTED_FIELD_NUMBER)
+_RECEIVE_TIME = _tag(events_pb2.PredictionsCommitted.RECEIVE_TIME_FIELD_NUMBER)
 _BATCH = _tag(events_pb2.PredictionsCommitted.BATCH_FIELD_NUMBER)
 
 
-def predictions_committed(session: SessionKey, receive_time: datetime, batch: bytes) -> OutboxEvent:
-    """`batch` is a serialised PredictionBatch; a client's own bytes are embedded as they are."""
-    header = events_pb2.PredictionsCommitted(
-        user_id=str(session.user_id),
-        anonymous_id=session.anonymous_id,
-        session_id=str(session.session_id),
-        receive_time=to_timestamp(receive_time),
-    )
-    committed = header.SerializeToString() + _field(_BATCH, batch)
-    return OutboxEvent(session.user_id, _field(_PREDICTIONS_COMMITTED, committed))
+def event_head(session: SessionKey) -> bytes:
+    """The fields that all PredictionsCommitted of a session share."""
+    return events_pb2.PredictionsCommitted(
+        user_id=str(session.user_id), anonymous_id=session.anonymous_id, session_id=str(session.session_id)
+    ).SerializeToString()
 
 
-def accepted_content(accepted: Accepted) -> bytes:
+def predictions_committed(user_id: UUID, head: bytes, receive_time: int, batch: bytes) -> OutboxEvent:
+    """`head` is an event_head, `receive_time` in microseconds since 1970, `batch` a serialised PredictionBatch.
+
+    Put together from serialised parts, so that a client's own bytes are embedded as they are.
+    """
+    seconds, microseconds = divmod(receive_time, 1_000_000)
+    received = Timestamp(seconds=seconds, nanos=microseconds * 1000).SerializeToString()
+    committed = head + _field(_RECEIVE_TIME, received) + _field(_BATCH, batch)
+    return OutboxEvent(user_id, _field(_PREDICTIONS_COMMITTED, committed))
+
+
+def accepted_content(batch: Batch, indexes: Sequence[int]) -> bytes:
     """The batch without its refused and duplicate predictions."""
-    batch = accepted.batch
-    if len(accepted.candidates) == batch.size:
+    if len(indexes) == batch.size_predictions:
         return batch.content
     sent = PredictionBatch.FromString(batch.content)
-    kept = [sent.predictions[candidate.index] for candidate in accepted.candidates]
+    kept = [sent.predictions[index] for index in indexes]
     return PredictionBatch(batch_number=batch.number, predictions=kept).SerializeToString()
 
 
@@ -71,6 +81,7 @@ def _field(tag: bytes, content: bytes) -> bytes:
     return tag + _varint(len(content)) + content
 
 
+@lru_cache(maxsize=4096)
 def _varint(value: int) -> bytes:
     """Base 128, least significant group first."""
     groups = bytearray()

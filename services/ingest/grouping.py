@@ -2,30 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TypeAlias
 from uuid import UUID
 
-from services.ingest.checks import Reason
-from services.ingest.content import Chunk, Modality
+from services.ingest.content.chunk import ID, INTERVAL
+from services.ingest.vocabulary import Modality, Reason
 
 # Session id and chunk id, 32 bytes.
 ChunkKey: TypeAlias = bytes
-Interval: TypeAlias = tuple[int, int]
+# A prediction that passed its checks: its index in the batch, its modality, the fields of its chunk, its digest, and its
+# row as the store writes it. A bare tuple, since there is one for each prediction.
+Candidate: TypeAlias = tuple[int, Modality, bytes, bytes, bytes]
 
 
-@dataclass(slots=True)
-class Candidate:
-    """A prediction that passed its checks. `row` is what the store would write of it."""
-
-    index: int
-    modality: Modality
-    chunk: Chunk
-    digest: bytes
-    row: bytes
-
-
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Refusal:
     index: int
     field: str
@@ -33,30 +23,33 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class SessionKey:
-    session_id: UUID
+class Origin:
+    """The session that sends, and the part of its events that is always the same."""
+
+    session_id: bytes
     user_id: UUID
-    anonymous_id: str
+    event_head: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Batch:
-    """A client batch on its way. `content` is its serialised message, normalised, refused predictions included."""
+    """A client batch on its way.
 
-    session: SessionKey
+    `receive_time` is in microseconds since 1970. `size_predictions` and `size_bytes` are what the client sent,
+    `content` is the message, normalised and serialised; the refused predictions are in all three.
+    """
+
+    origin: Origin
     number: int
-    receive_time: datetime
+    receive_time: int
+    size_predictions: int
+    size_bytes: int
     content: bytes
     candidates: Sequence[Candidate]
     refusals: Sequence[Refusal]
 
-    @property
-    def size(self) -> int:
-        """Predictions that the client sent."""
-        return len(self.candidates) + len(self.refusals)
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     batch_number: int
     accepted: int
@@ -64,7 +57,7 @@ class Outcome:
     refusals: Sequence[Refusal] = ()
 
     @property
-    def size(self) -> int:
+    def size_predictions(self) -> int:
         return self.accepted + self.duplicates + len(self.refusals)
 
     @property
@@ -77,15 +70,12 @@ class Stored:
     """What was kept before of the chunks that a group touches, modality by modality."""
 
     digests: Mapping[Modality, Mapping[ChunkKey, bytes]] = field(default_factory=dict)
-    intervals: Mapping[ChunkKey, Interval] = field(default_factory=dict)
+    # The fields of the interval, as content.chunk makes them.
+    intervals: Mapping[ChunkKey, bytes] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """The new predictions of one batch, at least one."""
-
-    batch: Batch
-    candidates: Sequence[Candidate]
+# The new predictions of a batch, by their indexes; at least one.
+Accepted: TypeAlias = tuple[Batch, list[int]]
 
 
 class Ledger:
@@ -98,32 +88,30 @@ class Ledger:
         self.accepted: list[Accepted] = []
 
     def decide(self, batch: Batch) -> Outcome:
-        session_id = batch.session.session_id.bytes
-        accepted: list[Candidate] = []
-        refusals = list(batch.refusals)
+        session_id = batch.origin.session_id
+        accepted: list[int] = []
+        refusals: list[Refusal] = []
         duplicates = 0
-        for candidate in batch.candidates:
-            chunk = candidate.chunk
-            key = session_id + chunk.chunk_id
-            digests = self.digests[candidate.modality]
+        for index, modality, chunk, digest, row in batch.candidates:
+            key = session_id + chunk[ID]
+            digests = self.digests[modality]
+            interval = chunk[INTERVAL]
             if key in digests:
-                if digests[key] == candidate.digest:
+                if digests[key] == digest:
                     duplicates += 1
                 else:
-                    refusals.append(Refusal(candidate.index, candidate.modality.name.lower(), Reason.CONFLICT))
-                continue
-            interval = chunk.capture_start, chunk.capture_end
-            if self.intervals.setdefault(key, interval) != interval:
-                refusals.append(Refusal(candidate.index, "capture_end_time", Reason.CHUNK_INTERVAL_CONFLICT))
-                continue
-            digests[key] = candidate.digest
-            self.rows[candidate.modality].append(candidate.row)
-            accepted.append(candidate)
+                    refusals.append(Refusal(index, modality.name.lower(), Reason.CONFLICT))
+            elif self.intervals.setdefault(key, interval) != interval:
+                refusals.append(Refusal(index, "capture_end_time", Reason.CHUNK_INTERVAL_CONFLICT))
+            else:
+                digests[key] = digest
+                self.rows[modality].append(row)
+                accepted.append(index)
         if accepted:
-            self.accepted.append(Accepted(batch, accepted))
-        return Outcome(batch.number, len(accepted), duplicates, sorted(refusals))
+            self.accepted.append((batch, accepted))
+        return Outcome(batch.number, len(accepted), duplicates, [*batch.refusals, *refusals])
 
-    def unseen(self, modality: Modality) -> dict[ChunkKey, Interval]:
-        """Chunks that the group touches without this modality: their interval may stand in its table."""
+    def unseen(self, modality: Modality) -> list[ChunkKey]:
+        """Chunks that the group touches without this modality: another interval may stand in its table."""
         digests = self.digests[modality]
-        return {key: interval for key, interval in self.intervals.items() if key not in digests}
+        return [key for key in self.intervals if key not in digests]

@@ -26,7 +26,9 @@ from quietus.ingest.v1.predictions_pb2 import (
     VoiceFeatures,
 )
 from services.ingest import grouping, sessions
-from services.ingest.content import (
+from services.ingest.grouping import Outcome
+from services.ingest.service.stream import Acknowledged, Answer
+from services.ingest.vocabulary import (
     CRISIS_SIGNALS,
     EMOTIONS,
     FEATURES,
@@ -34,8 +36,6 @@ from services.ingest.content import (
     TRANSCRIPT_STATES,
     Modality,
 )
-from services.ingest.grouping import Outcome
-from services.ingest.service.stream import Acknowledged, Answer
 
 
 def to_session(session: sessions.Session) -> Session:

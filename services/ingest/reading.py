@@ -1,46 +1,38 @@
 """From messages to content. Reading normalises the message in place, so that feed and tables say the same."""
 
+from collections.abc import Callable
 from operator import attrgetter
+from typing import Any
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from quietus.common.v1 import types_pb2
 from quietus.ingest.v1 import predictions_pb2
-from services.ingest import checks
-from services.ingest.checks import CaptureBounds, Reason, Refused
-from services.ingest.content import (
-    FEATURES,
-    TEN_THOUSAND,
-    Audio,
-    Chunk,
-    Content,
-    Cues,
-    Distribution,
-    Features,
-    Text,
-    Vision,
-)
+from services.ingest.content import modalities
+from services.ingest.content.chunk import MICROSECONDS_PER_SECOND, chunk
+from services.ingest.content.cues import Cues
+from services.ingest.content.distribution import Distribution
+from services.ingest.content.scalars import SCORES, VALENCES, Refused
+from services.ingest.vocabulary import FEATURES, Modality, Reason
 
 _features_of = attrgetter(*FEATURES)
 
 
-def read(message: predictions_pb2.Prediction, bounds: CaptureBounds) -> tuple[Chunk, Content]:
-    """Refused when the prediction may not be kept."""
-    chunk = checks.chunk(
-        message.chunk_id,
-        _microseconds(message.capture_start_time, "capture_start_time"),
-        _microseconds(message.capture_end_time, "capture_end_time"),
-        bounds,
-    )
-    modality = message.WhichOneof("modality")
-    if modality == "vision":
-        return chunk, _vision(message.vision)
-    if modality == "audio":
-        return chunk, _audio(message.audio)
-    if modality == "text":
-        return chunk, _text(message.text)
-    raise Refused("modality", Reason.MISSING)
+def read_chunk(message: predictions_pb2.Prediction, earliest: int, latest: int) -> bytes:
+    """The fields of the chunk. Raises Refused, as does the rest."""
+    start = _microseconds(message.capture_start_time, "capture_start_time")
+    end = _microseconds(message.capture_end_time, "capture_end_time")
+    return chunk(message.chunk_id, start, end, earliest, latest)
+
+
+def read_content(message: predictions_pb2.Prediction) -> tuple[Modality, bytes]:
+    """The fields of the modality."""
+    name = message.WhichOneof("modality")
+    if name is None:
+        raise Refused("modality", Reason.MISSING)
+    modality, read = _READ[name]
+    return modality, read(getattr(message, name))
 
 
 def _microseconds(time: Timestamp, field: str) -> int:
@@ -52,70 +44,91 @@ def _microseconds(time: Timestamp, field: str) -> int:
     microseconds = nanoseconds // 1000
     if nanoseconds != microseconds * 1000:
         time.nanos = microseconds * 1000
-    return seconds * checks.MICROSECONDS_PER_SECOND + microseconds
+    return seconds * MICROSECONDS_PER_SECOND + microseconds
 
 
-def _vision(message: predictions_pb2.VisionPrediction) -> Vision:
+def _vision(message: predictions_pb2.VisionPrediction) -> bytes:
     confidence, distress_score = message.confidence, message.distress_score
-    distribution = _distribution(message.distribution) if message.HasField("distribution") else None
-    content = checks.vision(
-        message.emotion, confidence, distress_score, message.frames_processed, distribution, message.model_version
+    if confidence not in SCORES:
+        confidence = message.confidence = SCORES.normalised(confidence, "vision.confidence")
+    if distress_score not in SCORES:
+        distress_score = message.distress_score = SCORES.normalised(distress_score, "vision.distress_score")
+    return modalities.vision(
+        message.emotion,
+        confidence,
+        distress_score,
+        message.frames_processed,
+        _distribution(message.distribution) if message.HasField("distribution") else None,
+        message.model_version,
     )
-    if content.confidence / TEN_THOUSAND != confidence:
-        message.confidence = content.confidence / TEN_THOUSAND
-    if content.distress_score / TEN_THOUSAND != distress_score:
-        message.distress_score = content.distress_score / TEN_THOUSAND
-    return content
 
 
-def _audio(message: predictions_pb2.AudioPrediction) -> Audio:
+def _audio(message: predictions_pb2.AudioPrediction) -> bytes:
     stress_score, confidence = message.stress_score, message.confidence
-    distribution = _distribution(message.distribution) if message.HasField("distribution") else None
-    features = _features(message.features) if message.HasField("features") else None
-    content = checks.audio(message.emotion, stress_score, confidence, distribution, features, message.model_version)
-    if content.stress_score / TEN_THOUSAND != stress_score:
-        message.stress_score = content.stress_score / TEN_THOUSAND
-    if content.confidence / TEN_THOUSAND != confidence:
-        message.confidence = content.confidence / TEN_THOUSAND
-    return content
+    if stress_score not in SCORES:
+        stress_score = message.stress_score = SCORES.normalised(stress_score, "audio.stress_score")
+    if confidence not in SCORES:
+        confidence = message.confidence = SCORES.normalised(confidence, "audio.confidence")
+    return modalities.audio(
+        message.emotion,
+        stress_score,
+        confidence,
+        _distribution(message.distribution) if message.HasField("distribution") else None,
+        _features(message.features) if message.HasField("features") else None,
+        message.model_version,
+    )
 
 
-def _text(message: predictions_pb2.TextPrediction) -> Text:
-    distress_probability, confidence, state = message.distress_probability, message.confidence, message.transcript_state
-    content = checks.text(
+def _text(message: predictions_pb2.TextPrediction) -> bytes:
+    distress_probability, confidence = message.distress_probability, message.confidence
+    if distress_probability not in SCORES:
+        distress_probability = SCORES.normalised(distress_probability, "text.distress_probability")
+        message.distress_probability = distress_probability
+    if confidence not in SCORES:
+        confidence = message.confidence = SCORES.normalised(confidence, "text.confidence")
+    transcript, said = message.sealed_transcript, message.transcript_state
+    state = modalities.known_state(said, transcript)
+    if state != said:
+        message.transcript_state = predictions_pb2.TranscriptState.ValueType(state)
+    return modalities.text(
         message.risk_level,
         distress_probability,
         confidence,
-        message.valence if message.HasField("valence") else None,
+        _valence(message) if message.HasField("valence") else None,
         _cues(message.cues) if message.HasField("cues") else None,
-        message.sealed_transcript,
+        transcript,
         state,
         message.model_version,
     )
-    if content.distress_probability / TEN_THOUSAND != distress_probability:
-        message.distress_probability = content.distress_probability / TEN_THOUSAND
-    if content.confidence / TEN_THOUSAND != confidence:
-        message.confidence = content.confidence / TEN_THOUSAND
-    if content.valence is not None and content.valence / TEN_THOUSAND != message.valence:
-        message.valence = content.valence / TEN_THOUSAND
-    if content.transcript_state != state:
-        message.transcript_state = predictions_pb2.TranscriptState.ValueType(content.transcript_state)
-    return content
+
+
+_READ: dict[str, tuple[Modality, Callable[[Any], bytes]]] = {
+    "vision": (Modality.VISION, _vision),
+    "audio": (Modality.AUDIO, _audio),
+    "text": (Modality.TEXT, _text),
+}
+
+
+def _valence(message: predictions_pb2.TextPrediction) -> float:
+    valence = message.valence
+    if valence not in VALENCES:
+        valence = message.valence = VALENCES.normalised(valence, "text.valence")
+    return valence
 
 
 def _distribution(message: types_pb2.EmotionDistribution) -> Distribution:
-    return Distribution(tuple(message.labels), tuple(message.probabilities))
+    # A slice of a repeated field is copied at once, an iteration item by item.
+    return tuple(message.labels[:]), message.probabilities[:]
 
 
-def _features(message: Message) -> Features | None:
-    values: Features = _features_of(message)
+def _features(message: Message) -> tuple[float | None, ...]:
+    values: tuple[float | None, ...] = _features_of(message)
     if all(values):
         return values
     # A zero is a measurement or an unset field.
-    measured = tuple(
+    return tuple(
         value if value or message.HasField(name) else None for value, name in zip(values, FEATURES, strict=True)
     )
-    return measured if any(value is not None for value in measured) else None
 
 
 def _cues(message: predictions_pb2.TextCues) -> Cues:
@@ -123,11 +136,11 @@ def _cues(message: predictions_pb2.TextCues) -> Cues:
         message.extractor_version,
         message.language,
         message.code_switching,
-        tuple(message.deflections),
-        tuple(message.topics),
-        tuple(message.coping),
+        message.deflections[:],
+        message.topics[:],
+        message.coping[:],
         message.first_person if message.HasField("first_person") else None,
         message.negation if message.HasField("negation") else None,
         message.absolutes if message.HasField("absolutes") else None,
-        tuple(message.crisis_signals),
+        message.crisis_signals[:],
     )

@@ -1,6 +1,5 @@
 """quietus.ingest.v1.IngestService."""
 
-from collections.abc import AsyncIterator
 from datetime import datetime
 from uuid import UUID
 
@@ -13,12 +12,11 @@ from libs.common.rpc.errors import AppError, ErrorKind
 from libs.common.timestamps import to_datetime, to_timestamp
 from quietus.common.v1 import types_pb2
 from quietus.ingest.v1 import ingest_pb2, ingest_pb2_grpc
-from quietus.ingest.v1.predictions_pb2 import PredictionBatch
-from services.ingest.content import Modality
 from services.ingest.messages import to_answer, to_outcome, to_session, to_stored_prediction
 from services.ingest.service.predictions import Predictions
 from services.ingest.service.sessions import Sessions
-from services.ingest.service.stream import Answer
+from services.ingest.service.stream import Answer, Requests
+from services.ingest.vocabulary import Modality
 
 SESSIONS_PAGE_DEFAULT, SESSIONS_PAGE_MAX = 50, 200
 PREDICTIONS_PAGE_DEFAULT, PREDICTIONS_PAGE_MAX = 200, 1000
@@ -26,8 +24,6 @@ PREDICTIONS_PAGE_DEFAULT, PREDICTIONS_PAGE_MAX = 200, 1000
 SERVICE = "quietus.ingest.v1.IngestService"
 # Predictions are checked one by one, so that a bad one doesn't refuse its batch.
 UNVALIDATED_METHODS = (f"/{SERVICE}/StreamPredictions", f"/{SERVICE}/RecordPredictions")
-
-Requests = AsyncIterator[ingest_pb2.StreamPredictionsRequest]
 
 
 class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
@@ -114,7 +110,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         credit = ingest_pb2.Credit(max_batches=limits.credit_batches, max_predictions=limits.credit_predictions)
         opened = ingest_pb2.StreamOpened(credit=credit, server_time=to_timestamp(self._clock()))
         await context.write(ingest_pb2.StreamPredictionsResponse(opened=opened))
-        await stream.serve(_batches(request_iterator), write, current_drain())
+        await stream.serve(request_iterator, write, current_drain())
 
 
 async def _opened(requests: Requests) -> UUID:
@@ -124,13 +120,6 @@ async def _opened(requests: Requests) -> UUID:
             return _session_id(request.open.session_id)
         break
     raise AppError(ErrorKind.INVALID_ARGUMENT, "STREAM_NOT_OPENED", "the first message opens")
-
-
-async def _batches(requests: Requests) -> AsyncIterator[PredictionBatch]:
-    async for request in requests:
-        if request.HasField("open"):
-            raise AppError(ErrorKind.INVALID_ARGUMENT, "STREAM_ALREADY_OPENED")
-        yield request.batch
 
 
 def _session_id(value: str) -> UUID:

@@ -6,7 +6,6 @@ from enum import StrEnum
 from uuid import UUID
 
 from quietus_edge.ids import EPOCH, uuid7_time
-from services.ingest.grouping import SessionKey
 
 AHEAD_MAX = timedelta(days=1)
 
@@ -14,6 +13,15 @@ AHEAD_MAX = timedelta(days=1)
 class Status(StrEnum):
     ACTIVE = "ACTIVE"
     ENDED = "ENDED"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionKey:
+    """Which session it is, and whose."""
+
+    session_id: UUID
+    user_id: UUID
+    anonymous_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,9 @@ class IngestSettings(CommonSettings):
         default=90, ge=1, description="from a session's start; its predictions are dropped then"
     )
 
+    feed_retention_days: int = Field(default=7, ge=1)
+    feed_retention_max_days: int = Field(default=30, ge=1)
+
     group_max_predictions: int = Field(default=5_000, ge=1)
     group_max_bytes: int = Field(default=8 * 1024 * 1024, ge=1)
     queue_max_bytes: int = Field(default=64 * 1024 * 1024, ge=1, description="beyond it streams are not read")

@@ -25,7 +25,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from libs.common.db import audit
 from libs.common.feed import tables as feed_tables
 from libs.common.people import tables as people_tables
-from services.ingest.content import FEATURES
+from services.ingest.vocabulary import FEATURES
 
 SCHEMA = "ingest"
 METADATA = MetaData(schema=SCHEMA)

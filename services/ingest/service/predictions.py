@@ -9,13 +9,13 @@ from libs.common.db.database import AnyRow, Database
 from libs.common.rpc.caller import Caller
 from libs.common.rpc.errors import AppError
 from quietus.ingest.v1.predictions_pb2 import PredictionBatch
-from services.ingest.committer import Committer, Lane
-from services.ingest.content import Modality
 from services.ingest.grouping import Outcome
-from services.ingest.service.batches import check_size, prepare
+from services.ingest.service.batches import SessionBatches
+from services.ingest.service.committer import Committer, Lane
 from services.ingest.service.sessions import Sessions
 from services.ingest.service.stream import PredictionStream, StreamLimits
 from services.ingest.store import predictions
+from services.ingest.vocabulary import Modality
 
 
 class Predictions:
@@ -30,14 +30,14 @@ class Predictions:
 
     async def open_stream(self, caller: Caller, session_id: UUID) -> PredictionStream:
         session = await self._sessions.to_record(caller, session_id)
-        return PredictionStream(session, self._committer, self.limits, self._clock)
+        return PredictionStream(SessionBatches(session), self._committer, self.limits)
 
     async def record(self, caller: Caller, session_id: UUID, message: PredictionBatch) -> Outcome:
-        check_size(message)
         session = await self._sessions.to_record(caller, session_id)
-        single = _SingleBatch()
+        single = _SingleBatch(SessionBatches(session))
+        arrival = single.batches.arrive(message)
         await self._committer.room()
-        self._committer.submit(single, prepare(session, message, self._clock()))
+        self._committer.submit(single, arrival)
         return await single.outcome
 
     async def page(
@@ -49,7 +49,8 @@ class Predictions:
 
 
 class _SingleBatch(Lane):
-    def __init__(self) -> None:
+    def __init__(self, batches: SessionBatches) -> None:
+        super().__init__(batches)
         self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
     def committed(self, outcomes: Sequence[Outcome]) -> None:

@@ -11,12 +11,11 @@ from libs.common.people.access import Access
 from libs.common.people.store import ensure_user
 from libs.common.rpc.caller import Caller
 from libs.common.rpc.errors import AppError, ErrorKind
-from services.ingest.content import Modality
 from services.ingest.events import session_ended, session_started
-from services.ingest.grouping import SessionKey
 from services.ingest.service.callers import actor_of, user_id_of
-from services.ingest.sessions import Session, Status, is_expired, may_start
+from services.ingest.sessions import Session, SessionKey, Status, is_expired, may_start
 from services.ingest.store import predictions, sessions
+from services.ingest.vocabulary import Modality
 
 
 class Sessions:

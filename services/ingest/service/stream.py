@@ -4,14 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from libs.common.clock import Clock
 from libs.common.rpc.drain import DrainSignal
 from libs.common.rpc.errors import AppError, ErrorKind
+from quietus.ingest.v1.ingest_pb2 import StreamPredictionsRequest
 from quietus.ingest.v1.predictions_pb2 import PredictionBatch
-from services.ingest.committer import Committer, Lane
 from services.ingest.grouping import Outcome
-from services.ingest.service.batches import check_size, prepare
-from services.ingest.sessions import Session
+from services.ingest.service.batches import SessionBatches
+from services.ingest.service.committer import Committer, Lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +20,7 @@ class StreamLimits:
     idle_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Acknowledged:
     """Every batch through this number is durable. `outcomes` are those of batches that were not accepted whole."""
 
@@ -35,19 +34,21 @@ class Drain:
 
 Answer = Acknowledged | Drain
 Write = Callable[[Answer], Awaitable[None]]
+Requests = AsyncIterator[StreamPredictionsRequest]
 
 
 class PredictionStream(Lane):
-    def __init__(self, session: Session, committer: Committer, limits: StreamLimits, clock: Clock) -> None:
-        self._session = session
+    def __init__(self, batches: SessionBatches, committer: Committer, limits: StreamLimits) -> None:
+        super().__init__(batches)
         self._committer = committer
         self._limits = limits
-        self._clock = clock
         self._newest_number = 0
         self._batches_in_flight = 0
         self._predictions_in_flight = 0
         self._durable: list[Outcome] = []
         self._wake = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._read_time = self._loop.time()
 
     def committed(self, outcomes: Sequence[Outcome]) -> None:
         self._durable.extend(outcomes)
@@ -57,11 +58,12 @@ class PredictionStream(Lane):
         super().failed(error)
         self._wake.set()
 
-    async def serve(self, batches: AsyncIterator[PredictionBatch], write: Write, drain: DrainSignal) -> None:
+    async def serve(self, requests: Requests, write: Write, drain: DrainSignal) -> None:
         """Returns when the client or the drain has ended the stream and everything that was taken is acknowledged."""
-        reader = asyncio.create_task(self._read(batches))
+        reader = asyncio.create_task(self._read(requests))
         drained = asyncio.create_task(drain.wait())
-        for task in (reader, drained):
+        idle = asyncio.create_task(self._fall_idle())
+        for task in (reader, drained, idle):
             task.add_done_callback(lambda _: self._wake.set())
         try:
             while True:
@@ -75,21 +77,30 @@ class PredictionStream(Lane):
                     raise self.error
                 if reader.done() and not self._batches_in_flight:
                     return _result_of(reader)
+                if idle.done():
+                    raise AppError(ErrorKind.DEADLINE_EXCEEDED, "STREAM_IDLE", "nothing was sent for too long")
         finally:
-            await _cancelled(reader, drained)
+            await _cancelled(reader, drained, idle)
 
-    async def _read(self, batches: AsyncIterator[PredictionBatch]) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(self._limits.idle_seconds) as idle:
-                async for message in batches:
-                    await self._take(message)
-                    idle.reschedule(loop.time() + self._limits.idle_seconds)
-        except TimeoutError as error:
-            raise AppError(ErrorKind.DEADLINE_EXCEEDED, "STREAM_IDLE", "nothing was sent for too long") from error
+    async def _read(self, requests: Requests) -> None:
+        async for request in requests:
+            self._read_time = self._loop.time()
+            if request.HasField("open"):
+                raise AppError(ErrorKind.INVALID_ARGUMENT, "STREAM_ALREADY_OPENED")
+            if self._committer.is_full:
+                await self._committer.room()
+            self._take(request.batch)
 
-    async def _take(self, message: PredictionBatch) -> None:
-        size = check_size(message)
+    async def _fall_idle(self) -> None:
+        """Returns when the client has sent nothing for too long while it wasn't waiting for us."""
+        quiet_seconds = 0.0
+        while quiet_seconds < self._limits.idle_seconds:
+            await asyncio.sleep(self._limits.idle_seconds - quiet_seconds)
+            quiet_seconds = 0.0 if self._batches_in_flight else self._loop.time() - self._read_time
+
+    def _take(self, message: PredictionBatch) -> None:
+        arrival = self.batches.arrive(message)
+        size = arrival.size_predictions
         if message.batch_number <= self._newest_number:
             raise AppError(ErrorKind.INVALID_ARGUMENT, "BATCH_NUMBER_NOT_GROWING", field="batch.batch_number")
         if (
@@ -97,10 +108,8 @@ class PredictionStream(Lane):
             or self._predictions_in_flight + size > self._limits.credit_predictions
         ):
             raise AppError(ErrorKind.RESOURCE_EXHAUSTED, "CREDIT_EXCEEDED", "more is in flight than was granted")
-        batch = prepare(self._session, message, self._clock())
-        await self._committer.room()
-        self._committer.submit(self, batch)
-        self._newest_number = batch.number
+        self._committer.submit(self, arrival)
+        self._newest_number = message.batch_number
         self._batches_in_flight += 1
         self._predictions_in_flight += size
 
@@ -109,7 +118,7 @@ class PredictionStream(Lane):
             return
         durable, self._durable = self._durable, []
         self._batches_in_flight -= len(durable)
-        self._predictions_in_flight -= sum([outcome.size for outcome in durable])
+        self._predictions_in_flight -= sum([outcome.size_predictions for outcome in durable])
         outcomes = [outcome for outcome in durable if not outcome.whole]
         await self._write(write, Acknowledged(durable[-1].batch_number, outcomes))
 

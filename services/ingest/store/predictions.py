@@ -1,6 +1,6 @@
 """Predictions: written by COPY, found by the unique key (session_id, chunk_id) in the partition of their session."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -10,27 +10,24 @@ from sqlalchemy import func, select
 
 from libs.common.db.database import AnyRow, Transaction
 from quietus_edge.ids import EPOCH
-from services.ingest.content import Modality
-from services.ingest.grouping import ChunkKey, Interval
+from services.ingest.content.chunk import interval
+from services.ingest.grouping import ChunkKey
 from services.ingest.store import rows
 from services.ingest.tables import AUDIO_PREDICTIONS, SCHEMA, TEXT_PREDICTIONS, VISION_PREDICTIONS
+from services.ingest.vocabulary import Modality
 
 TABLES = {
     Modality.VISION: VISION_PREDICTIONS,
     Modality.AUDIO: AUDIO_PREDICTIONS,
     Modality.TEXT: TEXT_PREDICTIONS,
 }
-_COLUMNS = {
-    Modality.VISION: rows.VISION_COLUMNS,
-    Modality.AUDIO: rows.AUDIO_COLUMNS,
-    Modality.TEXT: rows.TEXT_COLUMNS,
-}
 
 
 class StoredChunk(NamedTuple):
+    modality: Modality
     key: ChunkKey
     digest: bytes
-    interval: Interval
+    interval: bytes
 
 
 class SeenBeforeError(Exception):
@@ -43,7 +40,7 @@ async def insert(tx: Transaction, modality: Modality, packed: Sequence[bytes]) -
         await tx.driver.copy_to_table(
             TABLES[modality].name,
             schema_name=SCHEMA,
-            columns=_COLUMNS[modality],
+            columns=rows.COLUMNS[modality],
             source=_chunks(packed),
             format="binary",
         )
@@ -56,31 +53,32 @@ async def _chunks(packed: Sequence[bytes]) -> AsyncIterator[bytes]:
         yield part
 
 
-async def stored(tx: Transaction, modality: Modality, keys: Collection[ChunkKey]) -> list[StoredChunk]:
-    if not keys:
+async def stored(tx: Transaction, keys: Mapping[Modality, Collection[ChunkKey]]) -> list[StoredChunk]:
+    """What the tables hold of these chunks, each looked for in the tables of the modalities that name it."""
+    if not any(keys.values()):
         return []
-    found = await tx.driver.fetch(
-        _STORED.format(table=TABLES[modality].name), [key[:16].hex() for key in keys], [key[16:].hex() for key in keys]
-    )
+    ids = [[key[part].hex() for key in keys[m]] for m in Modality for part in (slice(0, 16), slice(16, 32))]
     return [
-        StoredChunk(session_id.bytes + chunk_id.bytes, digest, (_microseconds(start), _microseconds(end)))
-        for session_id, chunk_id, digest, start, end in found
+        StoredChunk(Modality(row[0]), row[1].bytes + row[2].bytes, row[3], _interval(*row[4:]))
+        for row in await tx.driver.fetch(_STORED, *ids)
     ]
 
 
-# A look-up by the unique key for each chunk, whatever the planner believes of a new partition's size.
-_STORED = """
-SELECT k.session_id, k.chunk_id, p.content_digest, p.capture_start_time, p.capture_end_time
-FROM unnest($1::uuid[], $2::uuid[]) AS k (session_id, chunk_id),
+# For each chunk a look-up by the unique key, whatever the planner believes of a new partition's size.
+_STORED = " UNION ALL ".join(
+    f"""SELECT {modality.value}, k.session_id, k.chunk_id, p.content_digest, p.capture_start_time, p.capture_end_time
+FROM unnest(${2 * number + 1}::uuid[], ${2 * number + 2}::uuid[]) AS k (session_id, chunk_id),
 LATERAL (
     SELECT content_digest, capture_start_time, capture_end_time
-    FROM {table} WHERE session_id = k.session_id AND chunk_id = k.chunk_id LIMIT 1
+    FROM {table.name} WHERE session_id = k.session_id AND chunk_id = k.chunk_id LIMIT 1
 ) AS p
-"""
+"""  # noqa: S608 - names of tables of ours
+    for number, (modality, table) in enumerate(TABLES.items())
+)
 
 
-def _microseconds(time: datetime) -> int:
-    return (time - EPOCH) // EPOCH.resolution
+def _interval(start: datetime, end: datetime) -> bytes:
+    return interval((start - EPOCH) // EPOCH.resolution, (end - EPOCH) // EPOCH.resolution)
 
 
 async def page(

@@ -8,8 +8,7 @@ from sqlalchemy import select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from libs.common.db.database import AnyRow, Transaction
-from services.ingest.grouping import SessionKey
-from services.ingest.sessions import Session, Status
+from services.ingest.sessions import Session, SessionKey, Status
 from services.ingest.tables import METADATA, SESSIONS
 
 USERS = METADATA.tables["ingest.users"]
@@ -43,13 +42,13 @@ async def lock(tx: Transaction, session_id: UUID) -> Session | None:
     return _one(await tx.fetch_one(statement))
 
 
-async def lock_statuses(tx: Transaction, session_ids: Collection[UUID]) -> dict[UUID, Status]:
+async def lock_statuses(tx: Transaction, session_ids: Collection[bytes]) -> dict[bytes, Status]:
     """For their predictions: none of them ends, and no other process adds to them, before this transaction does.
 
     A session that is missing has been dropped.
     """
-    rows = await tx.driver.fetch(_LOCK_STATUSES, session_ids)
-    return {UUID(bytes=session_id.bytes): Status(status) for session_id, status in rows}
+    rows = await tx.driver.fetch(_LOCK_STATUSES, [session_id.hex() for session_id in session_ids])
+    return {session_id.bytes: Status(status) for session_id, status in rows}
 
 
 _LOCK_STATUSES = "SELECT id, status FROM sessions WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE"

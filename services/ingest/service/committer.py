@@ -1,6 +1,7 @@
 """Group commit: batches of many streams become one transaction.
 
-While one group commits the next one fills, so that groups grow with the load; when nothing commits, one starts at once.
+A group starts at once when none is being committed; otherwise the next one fills for as long as that takes, a few
+milliseconds, or until it is full. So groups grow with the load, and nobody waits for a timer.
 """
 
 import asyncio
@@ -14,8 +15,12 @@ import structlog
 from libs.common.observability.failure import describe_failure
 from libs.common.rpc.errors import AppError, ErrorKind
 from services.ingest.grouping import Batch, Outcome
+from services.ingest.service.batches import Arrival, SessionBatches
 
 log = structlog.get_logger()
+
+# Preparing gives way after this long, so that a commit that waits for the event loop doesn't wait for a whole backlog.
+PREPARE_SLICE_SECONDS = 0.001
 
 Verdict = Outcome | AppError
 Commit = Callable[[Sequence[Batch]], Awaitable[Sequence[Verdict]]]
@@ -24,7 +29,9 @@ Commit = Callable[[Sequence[Batch]], Awaitable[Sequence[Verdict]]]
 class Lane(ABC):
     """One client's batches in their order, and where word of them goes."""
 
-    error: AppError | None = None
+    def __init__(self, batches: SessionBatches) -> None:
+        self.batches = batches
+        self.error: AppError | None = None
 
     @abstractmethod
     def committed(self, outcomes: Sequence[Outcome]) -> None:
@@ -37,7 +44,7 @@ class Lane(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a group is closed, and when the queue is full. A single batch may exceed each."""
+    """When a group is closed, and when the queue is full. A single batch may exceed them."""
 
     group_predictions: int
     group_bytes: int
@@ -50,43 +57,77 @@ class Committer:
     def __init__(self, commit: Commit, limits: Limits) -> None:
         self._commit = commit
         self._limits = limits
-        self._queue: deque[tuple[Lane, Batch]] = deque()
+        self._arrivals: deque[tuple[Lane, Arrival]] = deque()
+        self._prepared: deque[tuple[Lane, Batch]] = deque()
         self._queued_bytes = 0
-        self._arrived = asyncio.Event()
+        self._something_arrived = asyncio.Event()
+        self._something_prepared = asyncio.Event()
         self._room = asyncio.Event()
+
+    @property
+    def is_full(self) -> bool:
+        return self._queued_bytes >= self._limits.queue_bytes
 
     async def room(self) -> None:
         """Waits while the queue is full, so that nobody is read faster than stored."""
-        while self._queued_bytes >= self._limits.queue_bytes:
+        while self.is_full:
             self._room.clear()
             await self._room.wait()
 
-    def submit(self, lane: Lane, batch: Batch) -> None:
+    def submit(self, lane: Lane, arrival: Arrival) -> None:
         """Raises what the lane has failed with."""
         if lane.error:
             raise lane.error
-        self._queue.append((lane, batch))
-        self._queued_bytes += len(batch.content)
-        self._arrived.set()
+        self._arrivals.append((lane, arrival))
+        self._queued_bytes += arrival.size_bytes
+        self._something_arrived.set()
 
     async def run(self) -> None:
         """Forever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._prepare_arrivals())
+            group.create_task(self._commit_groups())
+
+    async def _prepare_arrivals(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
-            await self._arrived.wait()
-            self._arrived.clear()
+            await self._something_arrived.wait()
+            self._something_arrived.clear()
+            slice_end = loop.time() + PREPARE_SLICE_SECONDS
+            while self._arrivals:
+                self._prepare(*self._arrivals.popleft())
+                if loop.time() >= slice_end:
+                    await asyncio.sleep(0)
+                    slice_end = loop.time() + PREPARE_SLICE_SECONDS
+
+    def _prepare(self, lane: Lane, arrival: Arrival) -> None:
+        try:
+            batch = lane.batches.prepare(arrival)
+        except Exception as error:  # whatever one client sent, the others go on
+            log.error("a batch can't be read", **describe_failure(error))
+            self._queued_bytes -= arrival.size_bytes
+            lane.failed(AppError(ErrorKind.INTERNAL, "INTERNAL"))
+            return
+        self._prepared.append((lane, batch))
+        self._something_prepared.set()
+
+    async def _commit_groups(self) -> None:
+        while True:
+            await self._something_prepared.wait()
+            self._something_prepared.clear()
             while group := self._next_group():
                 await self._settle(group)
 
     def _next_group(self) -> list[tuple[Lane, Batch]]:
         group: list[tuple[Lane, Batch]] = []
         predictions = size = 0
-        while self._queue and predictions < self._limits.group_predictions and size < self._limits.group_bytes:
-            lane, batch = self._queue.popleft()
-            self._queued_bytes -= len(batch.content)
+        while self._prepared and predictions < self._limits.group_predictions and size < self._limits.group_bytes:
+            lane, batch = self._prepared.popleft()
+            self._queued_bytes -= batch.size_bytes
             if not lane.error:
                 group.append((lane, batch))
-                predictions += batch.size
-                size += len(batch.content)
+                predictions += batch.size_predictions
+                size += batch.size_bytes
         self._room.set()
         return group
 
