@@ -49,11 +49,13 @@ class Known:
 
 @dataclass(slots=True)
 class Folded:
-    """What the fold made: only the newest of an assessment and of a baseline, but every pattern and interface."""
+    """What the fold made: only the newest of an assessment and of a baseline, but every pattern and interface.
+    `established`: when a feature's baseline first was, within this fold."""
 
     sessions: dict[UUID, Session] = field(default_factory=dict)
     assessments: dict[UUID, AssessmentRecord] = field(default_factory=dict)
     baselines: dict[str, Baseline] = field(default_factory=dict)
+    established: dict[str, datetime] = field(default_factory=dict)
     patterns: list[PatternRecord] = field(default_factory=list)
     interfaces: list[InterfaceRecord] = field(default_factory=list)
     changes: list[ChangeRecord] = field(default_factory=list)
@@ -115,10 +117,13 @@ class Person:
         return new.highest_level > highest
 
     def _renew_baselines(self) -> None:
-        self.folded.baselines.update(normal_of(self._ordered(), self._method).baselines)
+        for feature, baseline in normal_of(self._ordered(), self._method).baselines.items():
+            self.folded.baselines[feature] = baseline
+            if baseline.established:
+                self.folded.established.setdefault(feature, baseline.update_time)
 
     def _renew_pattern(self) -> None:
-        sessions = self._ordered()
+        sessions = self._ordered()[-self._method.baseline.window_sessions :]
         current = self._standings[sessions[-1].session_id].verdict
         self._pattern_version += 1
         record = PatternRecord(

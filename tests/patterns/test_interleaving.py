@@ -103,6 +103,20 @@ async def test_any_interleaving_makes_the_same_rows_and_tells_the_same(
     assert await waiting_in(database) == 0
 
 
+async def test_when_a_baseline_was_established_does_not_hang_on_grouping(database: Database) -> None:
+    history = [
+        happening
+        for session in range(1, 9)
+        for happening in (Batch(0, session, 1, [Chunk(1, 0.05 + session / 1000)]), End(0, session))
+    ]
+    feeds = feeds_of(history)
+    await run(database, handlers(), feeds, [("ingest", 10**6), *[("fusion", 1)] * len(history)])
+    expected = await rows_of(database)
+    await empty(database)
+    await run(database, handlers(), feeds, [("ingest", 10**6)])
+    assert await rows_of(database) == expected
+
+
 async def test_two_followers_at_once(database: Database) -> None:
     history: list[Happening] = []
     for session in range(12):

@@ -78,6 +78,17 @@ def test_a_late_session_is_assessed_against_those_before_it_alone() -> None:
     assert person.folded.patterns[-1].generate_time == session(6).newest_capture_time
 
 
+def test_a_pattern_knows_nothing_of_sessions_before_its_window() -> None:
+    """A late batch of an old session brings it to memory, and with it what came before."""
+    window = current_method().baseline.window_sessions
+    sessions = {number_id(number): session(number) for number in range(1, window + 2)}
+    old = replace(session(0), newest_capture_time=at(10**6))
+    first, second = someone(sessions=sessions), someone(sessions={number_id(0): old, **sessions})
+    for person in (first, second):
+        person.fold(session(window + 2), at(0), settling=True)
+    assert second.folded.patterns == first.folded.patterns
+
+
 def test_the_same_fold_makes_the_same_records() -> None:
     def fold() -> Person:
         person = someone()

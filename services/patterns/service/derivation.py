@@ -102,8 +102,8 @@ class Derivation:
         if assessed := [record for one in folded for record in one.assessments.values()]:
             await assessments.keep(tx, [(record, received[record.session_id]) for record in assessed])
         for person in people:
-            if person.folded.baselines:
-                await assessments.keep_baselines(tx, person.user_id, person.folded.baselines.values())
+            if baselines := person.folded.baselines.values():
+                await assessments.keep_baselines(tx, person.user_id, baselines, person.folded.established)
         if made := [record for one in folded for record in one.patterns]:
             await patterns.keep(tx, made)
         if shown := [record for one in folded for record in one.interfaces]:

@@ -72,8 +72,12 @@ async def keep(tx: Transaction, records: Sequence[tuple[AssessmentRecord, dateti
     )
 
 
-async def keep_baselines(tx: Transaction, user_id: UUID, baselines: Iterable[Baseline]) -> None:
-    await tx.driver.executemany(_KEEP_BASELINE, [_baseline_values(user_id, baseline) for baseline in baselines])
+async def keep_baselines(
+    tx: Transaction, user_id: UUID, baselines: Iterable[Baseline], established: Mapping[str, datetime]
+) -> None:
+    """`established`: since when, by feature; of those that never were there is none."""
+    rows = [_baseline_values(user_id, baseline, established.get(baseline.feature)) for baseline in baselines]
+    await tx.driver.executemany(_KEEP_BASELINE, rows)
 
 
 async def baselines(tx: Transaction, user_id: UUID) -> list[Baseline]:
@@ -168,7 +172,7 @@ def _deviation(row: Mapping[str, Any]) -> Deviation:
     )
 
 
-def _baseline_values(user_id: UUID, baseline: Baseline) -> tuple[object, ...]:
+def _baseline_values(user_id: UUID, baseline: Baseline, establish_time: datetime | None) -> tuple[object, ...]:
     value = {"median": baseline.median, "scaled_mad": baseline.scaled_mad, "established": baseline.established}
     return (
         derived_id("baseline", user_id, baseline.feature),
@@ -176,7 +180,7 @@ def _baseline_values(user_id: UUID, baseline: Baseline) -> tuple[object, ...]:
         baseline.feature,
         as_jsonb(value),
         baseline.sessions,
-        baseline.update_time if baseline.established else None,
+        establish_time,
         baseline.update_time,
     )
 
