@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from services.alerts.risk import Fact, Level, Source
+from services.alerts.risk import Fact, Level
 
 # A score has to rise by this much over the last event's to be worth telling a counselor again.
 SCORE_STEP = 0.05
@@ -61,21 +61,13 @@ def derive_alert(facts: Iterable[Fact], previous: Resolution | None, policy: Pol
 
     It only rises: a lower revision of a result is told as an event and changes neither level nor score.
     """
-    alert: OpenAlert | None = None
-    alarming_results = set[tuple[Source, object, object]]()
+    alert: _Rising | None = None
     for fact in sorted(facts, key=lambda fact: fact.order):
-        if alert is None:
-            if fact.level.alarming and _opens(fact, previous, policy):
-                alert = _opened(fact, policy)
-                alarming_results.add(fact.result)
-        elif fact.level.alarming:
-            alert = _raised(alert, fact)
-            alarming_results.add(fact.result)
-        elif fact.result in alarming_results:
-            alarming_results.remove(fact.result)
-            lowered = RiskEvent(EventKind.LOWERED, fact, alert.level)
-            alert = _with_event(alert, lowered, alert.leading)
-    return alert
+        if alert is not None:
+            alert.take(fact)
+        elif fact.level.alarming and _opens(fact, previous, policy):
+            alert = _Rising(fact)
+    return None if alert is None else alert.as_it_is(policy)
 
 
 def _opens(fact: Fact, previous: Resolution | None, policy: Policy) -> bool:
@@ -88,27 +80,32 @@ def _opens(fact: Fact, previous: Resolution | None, policy: Policy) -> bool:
     return fact.receive_time >= previous.resolve_time + policy.reopen_after
 
 
-def _opened(fact: Fact, policy: Policy) -> OpenAlert:
-    delayed = fact.receive_time - fact.capture_time > policy.alert_fresh
-    event = RiskEvent(EventKind.OPENED, fact, fact.level)
-    return OpenAlert(fact, fact, fact.level, fact.score, delayed, (event,))
+class _Rising:
+    """An alert while its facts are read. An alert that nobody resolves gathers very many: each costs the same."""
 
+    def __init__(self, opening: Fact) -> None:
+        self._opening = self._leading = opening
+        self._level = opening.level
+        self._score = self._told_score = opening.score
+        self._events = [RiskEvent(EventKind.OPENED, opening, opening.level)]
+        self._alarming_results = {opening.result}
 
-def _raised(alert: OpenAlert, fact: Fact) -> OpenAlert:
-    told_score = max(event.fact.score for event in alert.events if event.kind is not EventKind.LOWERED)
-    if fact.level > alert.level or fact.score >= told_score + SCORE_STEP:
-        return _with_event(alert, RiskEvent(EventKind.RAISED, fact, max(alert.level, fact.level)), fact)
-    return OpenAlert(
-        alert.opening, alert.leading, alert.level, max(alert.score, fact.score), alert.delayed, alert.events
-    )
+    def take(self, fact: Fact) -> None:
+        if fact.level.alarming:
+            self._score = max(self._score, fact.score)
+            self._alarming_results.add(fact.result)
+            if fact.level > self._level or fact.score >= self._told_score + SCORE_STEP:
+                self._raise(fact)
+        elif fact.result in self._alarming_results:
+            self._alarming_results.remove(fact.result)
+            self._events.append(RiskEvent(EventKind.LOWERED, fact, self._level))
 
+    def _raise(self, fact: Fact) -> None:
+        self._leading = fact
+        self._level = max(self._level, fact.level)
+        self._told_score = max(self._told_score, fact.score)
+        self._events.append(RiskEvent(EventKind.RAISED, fact, self._level))
 
-def _with_event(alert: OpenAlert, event: RiskEvent, leading: Fact) -> OpenAlert:
-    return OpenAlert(
-        alert.opening,
-        leading,
-        event.level,
-        max(alert.score, leading.score),
-        alert.delayed,
-        (*alert.events, event),
-    )
+    def as_it_is(self, policy: Policy) -> OpenAlert:
+        delayed = self._opening.receive_time - self._opening.capture_time > policy.alert_fresh
+        return OpenAlert(self._opening, self._leading, self._level, self._score, delayed, tuple(self._events))

@@ -79,3 +79,34 @@ async def test_an_alert_and_its_rise_to_critical_are_notified_once_each(database
     async with database.read() as tx:
         levels = [row.risk_level for row in await tx.fetch_all("SELECT risk_level FROM notifications ORDER BY 1")]
     assert levels == ["critical", "high"]
+
+
+async def test_a_late_chunk_takes_the_place_of_one_that_raised_as_much(database: Database) -> None:
+    """Level, score, reasons and the number of events stay; only the event that raised is another."""
+    first, late, last = (fused(minute, Level.HIGH, score) for minute, score in ((1, 0.7), (2, 0.8), (3, 0.8)))
+    outcomes = []
+    for order in ((first, late, last), (first, last, late)):
+        for event in order:
+            await follow_fusion(database, event)
+        outcomes.append(await derived(database))
+        async with database.transaction() as tx:
+            await tx.execute("DELETE FROM users WHERE user_id = :user_id", {"user_id": PERSON})
+    assert outcomes[0] == outcomes[1]
+
+
+async def test_an_alert_that_nobody_resolves_still_rises(database: Database) -> None:
+    """A voice that alarms and a text that calms, chunk after chunk, while the alert stays open."""
+    for start in range(0, 3400, 850):
+        minutes = range(start, start + 850)
+        levels = ((Level.HIGH, 0.7, 1), (Level.MEDIUM, 0.4, 2))
+        events = [fused(m, level, score, revision=revision) for m in minutes for level, score, revision in levels]
+        await follow_fusion(database, *events)
+    await follow_fusion(database, fused(4000, Level.CRITICAL, 0.95))
+    alerts, events_told = await derived(database)
+    assert [alert.risk_level for alert in alerts] == ["critical"]
+    assert len(events_told) == 1 + 3400 + 1
+
+
+async def test_a_long_time_offline_is_taken_in_one_go(database: Database) -> None:
+    await follow_fusion(database, *(fused(minute, Level.HIGH, 0.7) for minute in range(3500)))
+    assert [alert.risk_level for alert in (await derived(database))[0]] == ["high"]

@@ -46,10 +46,17 @@ async def _derive(tx: Transaction, policy: Policy, user_id: UUID) -> None:
         return
     before = await alerts.open_alert(tx, user_id)
     alert = _alert(user_id, ordinal + 1, derived, before)
-    if before is not None and _same(before, alert) and len(derived.events) == await alerts.count_risk_events(tx, alert):
+    events = {event.event_id: event for event in (_event(alert, one) for one in derived.events)}
+    told = await alerts.risk_events(tx, alert.alert_id)
+    new = [event for event in events.values() if told.get(event.event_id) is not event.level]
+    gone = told.keys() - events.keys()
+    if before is not None and _same(before, alert) and not new and not gone:
         return
     await alerts.put(tx, alert)
-    await alerts.replace_risk_events(tx, alert, [_event(alert, event) for event in derived.events])
+    if new:
+        await alerts.put_events(tx, alert, new)
+    if gone:
+        await alerts.remove_events(tx, gone)
     if before is None or alert.level > before.level:
         notification_id = derived_id("notification", alert.alert_id, WEBHOOK, alert.level.name)
         await notifications.add(

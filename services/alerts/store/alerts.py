@@ -1,12 +1,12 @@
 """Alerts and their events. idx_alerts_one_open makes sure that a person has one open alert at most."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import case, delete, func, insert, or_, select, tuple_, update
+from sqlalchemy import bindparam, case, delete, insert, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from libs.common.db.database import Transaction
@@ -124,26 +124,27 @@ async def change(tx: Transaction, alert_id: UUID, version: int, values: dict[str
     return await tx.fetch_one(statement) is not None
 
 
-async def replace_risk_events(tx: Transaction, alert: Alert, events: Sequence[AlertEvent]) -> None:
-    """Makes the alert's risk events these; what people and channels did stays."""
+async def risk_events(tx: Transaction, alert_id: UUID) -> dict[UUID, Level]:
+    """The level of each risk event. All else in one follows from its id."""
+    statement = select(ALERT_EVENTS.c.event_id, ALERT_EVENTS.c.risk_level).where(
+        ALERT_EVENTS.c.alert_id == alert_id, ALERT_EVENTS.c.kind.in_(RISK_KINDS)
+    )
+    return {row.event_id: Level[row.risk_level.upper()] for row in await tx.fetch_all(statement)}
+
+
+async def put_events(tx: Transaction, alert: Alert, events: Sequence[AlertEvent]) -> None:
+    """Adds risk events, or writes the level that facts changed in them."""
+    statement = upsert(ALERT_EVENTS)
+    statement = statement.on_conflict_do_update(
+        index_elements=["event_id"], set_={"risk_level": statement.excluded.risk_level}
+    )
+    await tx.execute(statement, [_event_row(alert, event) for event in events])
+
+
+async def remove_events(tx: Transaction, event_ids: Collection[UUID]) -> None:
     await tx.execute(
-        delete(ALERT_EVENTS).where(
-            ALERT_EVENTS.c.alert_id == alert.alert_id,
-            ALERT_EVENTS.c.kind.in_(RISK_KINDS),
-            ALERT_EVENTS.c.event_id.not_in([event.event_id for event in events]),
-        )
+        delete(ALERT_EVENTS).where(ALERT_EVENTS.c.event_id == bindparam("gone")), [{"gone": one} for one in event_ids]
     )
-    rows = [_event_row(alert, event) for event in events]
-    statement = upsert(ALERT_EVENTS).values(rows)
-    changed = {name: statement.excluded[name] for name in ("kind", "risk_level", "risk_score", "event_time")}
-    await tx.execute(statement.on_conflict_do_update(index_elements=["event_id"], set_=changed))
-
-
-async def count_risk_events(tx: Transaction, alert: Alert) -> int:
-    statement = select(func.count()).where(
-        ALERT_EVENTS.c.alert_id == alert.alert_id, ALERT_EVENTS.c.kind.in_(RISK_KINDS)
-    )
-    return int(await tx.scalar(statement))
 
 
 async def add_event(tx: Transaction, alert: Alert, event: AlertEvent) -> None:

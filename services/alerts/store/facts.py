@@ -36,7 +36,7 @@ async def add(tx: Transaction, user_id: UUID, facts: Sequence[Fact]) -> None:
         }
         for fact in facts
     ]
-    await tx.execute(upsert(RISK_FACTS).values(rows).on_conflict_do_nothing())
+    await tx.execute(upsert(RISK_FACTS).on_conflict_do_nothing(), rows)
 
 
 async def since(tx: Transaction, user_id: UUID, moment: datetime | None) -> list[Fact]:
