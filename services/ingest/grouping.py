@@ -10,7 +10,7 @@ from services.ingest.vocabulary import Modality, Reason
 
 # Session id and chunk id, 32 bytes.
 ChunkKey: TypeAlias = bytes
-# A prediction that passed its checks: its index in the batch, its modality, the fields of its chunk, its digest, and its
+# A prediction that passed its checks: its index in the batch, its modality, the fields of its chunk, its digest, its
 # row as the store writes it. A bare tuple, since there is one for each prediction.
 Candidate: TypeAlias = tuple[int, Modality, bytes, bytes, bytes]
 

@@ -16,6 +16,10 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def datetime_of(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
 def prediction(chunk_id: UUID | str | None = None, start: datetime | None = None) -> predictions_pb2.Prediction:
     """A chunk without a modality."""
     start = start or now()
