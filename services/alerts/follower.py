@@ -6,7 +6,7 @@ from uuid import UUID
 
 from libs.common.db.database import Transaction
 from libs.common.feed.handler import FeedEvent, UnknownEvent
-from libs.common.people.store import ensure_user
+from libs.common.people.store import ensure_users
 from libs.common.timestamps import to_datetime
 from quietus.common.v1.types_pb2 import Modality
 from quietus.fusion.v1 import events_pb2 as fusion_events
@@ -34,14 +34,16 @@ class FusionHandler:
         return UUID(getattr(message, kind).user_id)
 
     async def apply(self, tx: Transaction, events: Sequence[FeedEvent]) -> None:
+        names: dict[UUID, str] = {}
         by_person: defaultdict[UUID, list[Fact]] = defaultdict(list)
         for event in events:
             message = fusion_events.Event.FromString(event.data)
             if message.WhichOneof("event") == "chunks_fused":
                 fused = message.chunks_fused
                 user_id = UUID(fused.user_id)
-                await ensure_user(tx, user_id, fused.anonymous_id)
+                names[user_id] = fused.anonymous_id
                 by_person[user_id] += [fused_fact(fused, result) for result in fused.results]
+        await ensure_users(tx, names)
         await take(tx, self._policy, by_person)
 
 
@@ -59,14 +61,16 @@ class PatternsHandler:
         return UUID(getattr(message, kind).user_id)
 
     async def apply(self, tx: Transaction, events: Sequence[FeedEvent]) -> None:
+        names: dict[UUID, str] = {}
         by_person: defaultdict[UUID, list[Fact]] = defaultdict(list)
         for event in events:
             message = patterns_events.Event.FromString(event.data)
             if message.WhichOneof("event") == "risk_assessed":
                 assessed = message.risk_assessed
                 user_id = UUID(assessed.user_id)
-                await ensure_user(tx, user_id, assessed.assessment.anonymous_id)
+                names[user_id] = assessed.assessment.anonymous_id
                 by_person[user_id].append(assessed_fact(assessed))
+        await ensure_users(tx, names)
         await take(tx, self._policy, by_person)
 
 

@@ -6,6 +6,7 @@ from uuid import UUID
 from libs.common.db.database import Transaction
 from libs.common.feed.handler import FeedEvent, UnknownEvent
 from libs.common.feed.outbox import OutboxEvent
+from libs.common.people.store import ensure_users
 from quietus.ingest.v1.events_pb2 import Event, PredictionsCommitted, SessionEnded, SessionStarted
 from services.fusion import telling
 from services.fusion.fold import Models
@@ -27,7 +28,7 @@ class IngestHandler:
 
     async def apply(self, tx: Transaction, events: Sequence[FeedEvent]) -> None:
         happened = [_content(Event.FromString(event.data)) for event in events]
-        await sessions.ensure_people(tx, {UUID(one.user_id): one.anonymous_id for one in happened})
+        await ensure_users(tx, {UUID(one.user_id): one.anonymous_id for one in happened})
         batches = [client_batch(one) for one in happened if isinstance(one, PredictionsCommitted)]
         fused = iter(zip(batches, await fold_batches(tx, self._models, batches), strict=True))
         for one in happened:

@@ -1,5 +1,6 @@
 """All SQL on the people of a slice. Every look-up is by a primary key or by the unique anonymous_id."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -19,9 +20,16 @@ class Person:
 
 async def ensure_user(tx: "Transaction", user_id: UUID, anonymous_id: str) -> None:
     """Whoever first sees a person makes the row."""
-    await tx.execute(
-        "INSERT INTO users (user_id, anonymous_id) VALUES (:user_id, :anonymous_id) ON CONFLICT (user_id) DO NOTHING",
-        {"user_id": user_id, "anonymous_id": anonymous_id},
+    await ensure_users(tx, {user_id: anonymous_id})
+
+
+async def ensure_users(tx: "Transaction", people: Mapping[UUID, str]) -> None:
+    """anonymous_id by user_id. In one order, because several followers make people at the same time."""
+    await tx.driver.execute(
+        "INSERT INTO users (user_id, anonymous_id) SELECT * FROM unnest($1::uuid[], $2::text[]) AS new (id, name)"
+        " ORDER BY id ON CONFLICT (user_id) DO NOTHING",
+        list(people),
+        list(people.values()),
     )
 
 

@@ -51,16 +51,6 @@ class SessionTail:
         return (self.capture_end_time, self.chunk_id)
 
 
-async def ensure_people(tx: Transaction, people: Mapping[UUID, str]) -> None:
-    """anonymous_id by user_id. In one order, because identity's follower makes people too."""
-    await tx.driver.execute(
-        "INSERT INTO users (user_id, anonymous_id) SELECT * FROM unnest($1::uuid[], $2::text[]) AS new (id, name)"
-        " ORDER BY id ON CONFLICT (user_id) DO NOTHING",
-        list(people),
-        list(people.values()),
-    )
-
-
 async def read_tails(tx: Transaction, session_ids: Sequence[UUID]) -> Mapping[UUID, SessionTail]:
     rows = await tx.driver.fetch("SELECT * FROM session_states WHERE session_id = ANY($1::uuid[])", session_ids)
     return {row["session_id"]: _tail_in(row) for row in rows}
