@@ -11,6 +11,7 @@ import orjson
 import structlog
 from sqlalchemy import CursorResult, Executable, Row, TextClause, event, make_url, text
 from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from libs.common.db import audit
@@ -163,7 +164,7 @@ class Database:
         try:
             await connection.start()
         except (*DRIVER_ERRORS, OSError) as error:
-            raise to_app_error(error, connection_lost=False) from None
+            raise to_app_error(error, connection_lost=not isinstance(error, PoolTimeoutError)) from None
         driver: asyncpg.Connection[Any] | None = None
         try:
             driver = (await connection.get_raw_connection()).driver_connection

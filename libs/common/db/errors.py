@@ -1,12 +1,11 @@
 """What the driver raises, as what a caller may see. The driver's texts hold keys and values: they go nowhere."""
 
-import traceback
-
 import asyncpg
 import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from libs.common.observability.failure import own_frames, place_of
 from libs.common.rpc.errors import AppError, ErrorKind
 
 # The driver was told that the server goes, and used before the connection was lost to it as well.
@@ -31,7 +30,10 @@ _log = structlog.get_logger()
 def to_app_error(error: BaseException, *, connection_lost: bool) -> AppError:
     """UNAVAILABLE where trying again helps, INTERNAL otherwise; the log says where it happened."""
     sqlstate = _sqlstate(error)
-    if connection_lost or isinstance(error, (OSError, _UNUSABLE)) or sqlstate in _AWAY or sqlstate[:2] in _AWAY:
+    is_away = isinstance(error, (OSError, _UNUSABLE)) or sqlstate in _AWAY or sqlstate[:2] in _AWAY
+    if connection_lost or is_away:
+        if sqlstate and not is_away:  # it lets nobody in: a restore, or a role that is no longer right
+            _log.warning("database_unavailable", sqlstate=sqlstate)
         return AppError(ErrorKind.UNAVAILABLE, "DATABASE_UNAVAILABLE", "the database is not reachable")
     if isinstance(error, PoolTimeoutError) or sqlstate in _BUSY:
         return AppError(ErrorKind.UNAVAILABLE, "DATABASE_BUSY", "the database took too long")
@@ -45,7 +47,7 @@ def _sqlstate(error: BaseException) -> str:
 
 
 def _where(error: BaseException) -> str:
-    """The innermost line of our own code, such as services/ingest/store/rows.py:41."""
-    ours = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
+    """The innermost line that isn't of this folder."""
+    ours = own_frames(error)
     frame = next((frame for frame in reversed(ours) if "/libs/common/db/" not in frame.filename), ours[-1])
-    return f"{'/'.join(frame.filename.split('/')[-3:])}:{frame.lineno}"
+    return place_of(frame)

@@ -1,9 +1,9 @@
 """Whose fault it is that events could not be applied, and what may be said of it."""
 
-import traceback
 from enum import Enum, auto
 
 from libs.common.db.errors import DRIVER_ERRORS, to_app_error
+from libs.common.observability.failure import own_frames, place_of
 from libs.common.rpc.errors import AppError, ErrorKind
 
 
@@ -27,7 +27,5 @@ def fault_of(error: Exception, *, connection_lost: bool = False) -> Fault:
 def reason_to_park(error: Exception) -> str:
     """The error's type and line, such as ValueError at services/fusion/pooling.py:41; its text may hold data."""
     name = error.reason if isinstance(error, AppError) else type(error).__name__
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
-    if not frames:
-        return name
-    return f"{name} at {'/'.join(frames[-1].filename.split('/')[-3:])}:{frames[-1].lineno}"
+    frames = own_frames(error)
+    return f"{name} at {place_of(frames[-1])}" if frames else name

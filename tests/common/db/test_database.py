@@ -5,6 +5,7 @@ import importlib
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import make_url
 from sqlalchemy.exc import IntegrityError
 
 from libs.common.db import database as database_module
@@ -185,6 +186,19 @@ async def test_server_that_is_away_is_unavailable() -> None:
         assert raised.value.reason == "DATABASE_UNAVAILABLE"
     with pytest.raises(AppError, match="UNAVAILABLE"):
         await database.connect_directly()
+
+
+async def test_server_that_lets_nobody_in_is_unavailable(
+    make_database: MakeDatabase, fresh_dsn: str, postgres_admin_dsn: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As during a restore: what was not begun may be tried again."""
+    name = make_url(fresh_dsn).database
+    await postgres.execute(postgres_admin_dsn, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    with pytest.raises(AppError) as raised:
+        await add_someone(make_database("alerts"))
+    assert (raised.value.kind, raised.value.reason) == (ErrorKind.UNAVAILABLE, "DATABASE_UNAVAILABLE")
+    assert "55000" in capsys.readouterr().out
+    await postgres.execute(postgres_admin_dsn, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
 
 
 async def test_killed_connections_fail_one_use_each_at_most(database: Database, fresh_dsn: str) -> None:

@@ -48,7 +48,7 @@ async def test_parks_a_person_while_others_go_on(slices: Slices) -> None:
         pass
     assert await slices.ledger() == {BAD: folded([1]), GOOD: folded([1, 2, 3])}
     (first, reason), *rest = await parked(slices)
-    assert (first, reason.split(":")[0]) == (1, "ValueError at common/feed/slices.py")
+    assert (first, reason.split(":")[0]) == (1, "ValueError at tests/common/feed/slices.py")
     assert rest == [(1, BEHIND), (2, BEHIND)]
     assert slices.metrics.degraded_reasons == ["parked_events:ingest"]
     async with slices.follower.read() as tx:
@@ -157,7 +157,7 @@ async def test_the_command_lists_and_retries_without_naming_anybody(
     assert await parked_main(slices.follower, {"ingest": ledger}, ["list", "--source", "ingest"]) == 0
     listed = capsys.readouterr().out
     assert f"ingest {partition_of(BAD, 3)}/1/" in listed
-    assert "3 events  ValueError at common/feed/slices.py:" in listed
+    assert "3 events  ValueError at tests/common/feed/slices.py:" in listed
     assert str(BAD) not in listed
     assert await parked_main(slices.follower, {"ingest": ledger}, ["retry"]) == 1
     ledger.poisonous.clear()
