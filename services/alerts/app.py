@@ -106,7 +106,7 @@ async def compose(settings: AlertsSettings, metrics: Metrics) -> Running:
         background=(
             tail.run,
             *(follower.run for follower in followers),
-            Notifier(database, settings, utc_now).run,
+            Notifier(database, settings, metrics, utc_now).run,
             Pruner(database, metrics, retention).run,
         ),
         close=close,

@@ -3,7 +3,8 @@
 from datetime import timedelta
 from pathlib import Path
 
-from pydantic import Field
+import httpx
+from pydantic import Field, field_validator
 
 from libs.common.settings import CommonSettings
 from services.alerts.escalation import Policy
@@ -21,6 +22,17 @@ class AlertsSettings(CommonSettings):
     webhook_attempts: int = Field(default=8, ge=1, le=50)
     webhook_first_pause_seconds: float = Field(default=1, gt=0)
     webhook_longest_pause_seconds: float = Field(default=300, gt=0)
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _is_an_address(cls, url: str) -> str:
+        try:
+            address = httpx.URL(url)
+        except httpx.InvalidURL as error:
+            raise ValueError("not an address") from error
+        if url and not (address.scheme in {"http", "https"} and address.host):
+            raise ValueError("must be empty or start with http:// or https:// and name a host")
+        return url
 
     @property
     def keyring_path(self) -> Path:
