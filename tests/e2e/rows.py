@@ -105,6 +105,11 @@ async def read_rows(dsn: str, people: Collection[str]) -> Rows:
         await connection.close()
 
 
+def only_sessions(rows: Rows, session_ids: Collection[str]) -> Rows:
+    """Of tables whose rows belong to a session."""
+    return {table: [row for row in found if row.get("session_id") in session_ids] for table, found in rows.items()}
+
+
 async def tables_in(dsn: str) -> set[str]:
     """Every table of ingest, fusion, patterns and alerts, without partitions."""
     connection = await asyncpg.connect(dsn)

@@ -1,6 +1,7 @@
 """A suite with people in it, made once through public RPCs and stopped: every run starts from a copy of its folder."""
 
 import asyncio
+import shutil
 import subprocess
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -16,6 +17,8 @@ from tests.e2e.ports import free_ports
 from tests.e2e.scenario import PERSONAS, PlannedSession, planned
 from tests.e2e.suite import Suite
 
+FIRST_SESSIONS = 2
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -29,6 +32,10 @@ class Snapshot:
     def people(self) -> list[str]:
         """Anonymous ids."""
         return [person.anonymous_id for person in self.work]
+
+    def first_sessions(self) -> Mapping[Person, Sequence[PlannedSession]]:
+        """A part of the work."""
+        return {person: sessions[:FIRST_SESSIONS] for person, sessions in self.work.items()}
 
     @asynccontextmanager
     async def running(
@@ -59,5 +66,7 @@ async def make_snapshot(folder: Path) -> Snapshot:
             people = await asyncio.gather(*(make_person(suite, persona, counselor) for persona in PERSONAS))
     finally:
         await supervisor.stop()
+    for left in (plan.run_dir, plan.logs_dir):
+        shutil.rmtree(left)
     end_time = datetime.now(UTC).replace(microsecond=0)
     return Snapshot(folder, counselor, {person: planned(person.name, end_time) for person in people})

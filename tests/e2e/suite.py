@@ -40,7 +40,7 @@ class Suite:
     def __init__(
         self, folder: Path, services: Collection[str] = SERVICES, modules: Mapping[str, str] | None = None
     ) -> None:
-        self.plan = Plan(folder, free_ports())
+        self.plan = Plan(folder, free_ports(), {"QUIETUS_LOG_LEVEL": "warning"})
         self.services = services
         self.failpoints_log = folder / "failpoints.log"
         self._modules = modules or {}
@@ -119,6 +119,8 @@ class Suite:
     async def settled(self) -> None:
         """Returns when every service on the road has applied everything that the others have told."""
         pairs = [(one, other) for one, other in FOLLOWED if one in self.services]
+        if not pairs:
+            return
         questions = [
             f"SELECT '{follower} follows {source}' AS what, ({_LAG.format(source=source, follower=follower)}) AS n"
             for follower, source in pairs
