@@ -53,7 +53,7 @@ def make_servicers(
     settings: AlertsSettings, database: Database, keyring: Keyring, tail: Tail, clock: Clock = utc_now
 ) -> ServerParts:
     watchers = Watchers()
-    database.after_commit.append(watchers.wake)
+    database.after_append.append(watchers.published)
     page_tokens = PageTokens(settings.page_token_secret.encode())
     return ServerParts(
         NAME,

@@ -1,20 +1,23 @@
-"""Wakes watchers when something was committed. Wakes coalesce, so a slow watcher skips states and never queues them."""
+"""Wakes watchers when an alert has changed. Wakes coalesce, so a slow watcher skips states and never queues them."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+
+from libs.common.feed.outbox import Batch
 
 # Commits of other processes are seen by looking, at the latest this often.
 LOOK_SECONDS = 2.0
 
 
 class Watchers:
-    """Everybody who waits for a commit of this process. `wake` is a hook of the database."""
+    """Everybody who waits for a change. `published` is the database's hook after a commit that told the feed something:
+    whatever changes an alert tells it, and most commits change none."""
 
     def __init__(self) -> None:
         self._bells: set[asyncio.Event] = set()
 
-    def wake(self) -> None:
+    def published(self, batches: Sequence[Batch]) -> None:
         for bell in self._bells:
             bell.set()
 
