@@ -4,9 +4,9 @@ import asyncio
 import importlib
 from uuid import uuid4
 
+import asyncpg
 import pytest
 from sqlalchemy import make_url
-from sqlalchemy.exc import IntegrityError
 
 from libs.common.db import database as database_module
 from libs.common.db.database import Database, Transaction
@@ -71,7 +71,7 @@ async def test_savepoint_takes_back_what_failed_alone(database: Database) -> Non
 
     async with database.transaction() as tx:
         await ensure_user(tx, uuid4(), "first")
-        with pytest.raises(IntegrityError):
+        with pytest.raises(asyncpg.UniqueViolationError):
             await add_twin(tx)
         await ensure_user(tx, uuid4(), "second")
     assert await count(database) == 2
