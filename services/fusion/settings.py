@@ -12,6 +12,3 @@ class FusionSettings(CommonSettings):
 
     model: str = Field(default=SHIPPED, description="version of the model that new results are made with")
     max_events_per_transaction: int = Field(default=500, ge=1, le=5000)
-
-    feed_retention_days: int = Field(default=7, ge=1)
-    feed_retention_max_days: int = Field(default=30, ge=1)
