@@ -1,41 +1,50 @@
 """`python -m tests.e2e.reaper FOLDER` waits for the end of its standard input, which comes with the end of the tests,
-however they end; then it kills every process that still works below the folder, and removes the folder.
+however they end; then it ends every process that still works below the folder, and removes the folder.
 """
 
 import contextlib
-import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
 END_SECONDS = 10.0
-
-
-def working_below(folder: Path) -> Iterator[psutil.Process]:
-    """The processes whose command or state folder names it; Postgres' own children end with their parent."""
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            state_dir = process.environ().get("QUIETUS_STATE_DIR", "")
-            if any(str(folder) in text for text in (*process.cmdline(), state_dir)) and process.pid != os.getpid():
-                yield process
+POLL_SECONDS = 0.05
 
 
 def reap(folder: Path) -> None:
-    found = list(working_below(folder))
-    for process in found:
-        # Postgres is told to end at once, and takes its children with it.
-        number = signal.SIGQUIT if process.name() == "postgres" else signal.SIGKILL
-        with contextlib.suppress(psutil.Error):
-            process.send_signal(number)
-    _, alive = psutil.wait_procs(found, END_SECONDS)
-    for process in alive:
-        with contextlib.suppress(psutil.Error):
-            process.kill()
+    """Again and again, because a supervisor may start something just before it ends."""
+    give_up = time.monotonic() + END_SECONDS
+    while (found := list(working_below(folder))) and time.monotonic() < give_up:
+        for process in found:
+            with contextlib.suppress(psutil.Error):
+                process.send_signal(signal.SIGQUIT if _is_postgres(process) else signal.SIGKILL)
+        time.sleep(POLL_SECONDS)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def working_below(folder: Path) -> Iterator[psutil.Process]:
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):  # it is over, or somebody else's
+            if _works_below(process, folder):
+                yield process
+
+
+def _works_below(process: psutil.Process, folder: Path) -> bool:
+    """Services and apps say so by their environment, Postgres and its supervisor by their commands."""
+    command = process.cmdline()
+    if _is_postgres(process) or "libs.common.db.embedded" in command:
+        return any(argument.startswith(str(folder)) for argument in command)
+    return process.environ().get("QUIETUS_STATE_DIR", "").startswith(str(folder))
+
+
+def _is_postgres(process: psutil.Process) -> bool:
+    """The server itself: told to end at once it takes its children with it."""
+    return process.name() == "postgres"
 
 
 if __name__ == "__main__":
