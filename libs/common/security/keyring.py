@@ -11,6 +11,7 @@ import os
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -41,14 +42,17 @@ class Keyring:
 
     @classmethod
     def create(cls, path: Path) -> "Keyring":
-        """Makes the file with fresh keys. FileExistsError: there is one, and it is left alone."""
+        """Makes the file with fresh keys, whole or not at all. FileExistsError: there is one, and it is left alone."""
         content = {
             "active": "k1",
             "keys": {"k1": b64encode(os.urandom(_KEY_BYTES)).decode()},
             "index_key": b64encode(os.urandom(_KEY_BYTES)).decode(),
         }
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump(content, file)
+        with NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.") as partial:  # made 0600
+            json.dump(content, partial)
+            partial.flush()
+            os.fsync(partial.fileno())
+            os.link(partial.name, path)
         return cls.load(path)
 
     def encrypt(self, plaintext: str, context: str) -> bytes:

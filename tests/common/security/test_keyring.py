@@ -1,6 +1,7 @@
 """What the server encrypts for itself."""
 
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,16 @@ def test_damaged_keyring_is_refused(tmp_path: Path, content: str) -> None:
 def test_missing_keyring_is_refused(tmp_path: Path) -> None:
     with pytest.raises(KeyringError):
         Keyring.load(tmp_path / "keyring.json")
+
+
+def test_keyring_that_could_not_be_written_whole_is_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "keyring.json"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        with pytest.raises(OSError, match="large"):
+            Keyring.create(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(tmp_path.iterdir())
+    Keyring.create(path)
