@@ -3,11 +3,10 @@
 import argparse
 import asyncio
 import errno
+import fcntl
 import json
-import os
 import shlex
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -16,15 +15,14 @@ from pathlib import Path
 
 import grpc
 
-from deploy.local.child import alive
 from deploy.local.device import register_device
 from deploy.local.health import serving
 from deploy.local.plan import DEFAULT_PORTS, HOST, SERVICES, Plan, plan_from_environment
+from deploy.local.processes import running, stop
 from deploy.local.supervisor import supervise
 from libs.common.rpc.errors import reason_of
 
 UP_SECONDS = 180.0
-DOWN_SECONDS = 60.0
 POLL_SECONDS = 0.1
 FREE_BYTES_AT_LEAST = 512 * 1024 * 1024
 COUNSELOR_COMMAND = ".venv/bin/python -m services.identity token --role counselor --minutes 15"
@@ -37,12 +35,6 @@ def say(text: str) -> None:
 def refuse(line: str) -> int:
     print(f"quietus: {line}", file=sys.stderr)
     return 1
-
-
-def running_pid(plan: Plan) -> int | None:
-    pid_file = plan.run_dir / "supervisor.pid"
-    pid = int(pid_file.read_text()) if pid_file.exists() else 0
-    return pid if pid and alive(pid) else None
 
 
 def taken_port(plan: Plan) -> str:
@@ -60,6 +52,15 @@ def taken_port(plan: Plan) -> str:
     return ""
 
 
+def obstacle(plan: Plan) -> str:
+    """A line about what is in the way of a start; empty when nothing is."""
+    if found := running(plan):
+        return f"{', '.join(found)} still run without their supervisor; `make down` ends them"
+    if shutil.disk_usage(plan.state_dir).free < FREE_BYTES_AT_LEAST:
+        return f"less than 512 MiB are free below {plan.state_dir}; make room or set QUIETUS_STATE_DIR"
+    return taken_port(plan)
+
+
 def addresses(plan: Plan) -> dict[str, str]:
     return {service: plan.address(service) for service in SERVICES}
 
@@ -75,18 +76,25 @@ def counselor_command(plan: Plan) -> str:
 
 
 def up(plan: Plan, as_json: bool) -> int:
-    if pid := running_pid(plan):
-        say(
-            json.dumps({"running": True, "pid": pid, "addresses": addresses(plan)})
-            if as_json
-            else f"runs already (process {pid})"
-        )
-        return 0
     plan.run_dir.mkdir(parents=True, exist_ok=True)
     plan.logs_dir.mkdir(parents=True, exist_ok=True)
-    if shutil.disk_usage(plan.state_dir).free < FREE_BYTES_AT_LEAST:
-        return refuse(f"less than 512 MiB are free below {plan.state_dir}; make room or set QUIETUS_STATE_DIR")
-    if problem := taken_port(plan):
+    with (plan.run_dir / "up.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return refuse("it is being started by another `make up`")
+        return start(plan, as_json)
+
+
+def start(plan: Plan, as_json: bool) -> int:
+    if process := running(plan).get("supervisor"):
+        say(
+            json.dumps({"running": True, "pid": process.pid, "addresses": addresses(plan)})
+            if as_json
+            else f"runs already (process {process.pid})"
+        )
+        return 0
+    if problem := obstacle(plan):
         return refuse(problem)
     ready_file = plan.run_dir / "ready.json"
     ready_file.unlink(missing_ok=True)
@@ -102,13 +110,11 @@ def up(plan: Plan, as_json: bool) -> int:
     started = time.monotonic()
     while not ready_file.exists() and supervisor.poll() is None and time.monotonic() - started < UP_SECONDS:
         time.sleep(POLL_SECONDS)
-    outcome = (
-        json.loads(ready_file.read_text())
-        if ready_file.exists()
-        else {"error": "the supervisor ended; see supervisor.log"}
-    )
-    if outcome["error"]:
-        return refuse(outcome["error"])
+    if not ready_file.exists():
+        what = "the supervisor ended" if supervisor.poll() is not None else f"not ready after {UP_SECONDS:.0f} s"
+        return refuse(f"{what}; see {plan.logs_dir / 'supervisor.log'}")
+    if error := json.loads(ready_file.read_text())["error"]:
+        return refuse(error)
     if as_json:
         say(json.dumps({"running": True, "pid": supervisor.pid, "addresses": addresses(plan)}))
         return 0
@@ -119,17 +125,11 @@ def up(plan: Plan, as_json: bool) -> int:
 
 
 def down(plan: Plan) -> int:
-    pid = running_pid(plan)
-    if pid is None:
+    if not running(plan):
         say("nothing runs")
         return 0
-    os.kill(pid, signal.SIGTERM)
-    started = time.monotonic()
-    while alive(pid):
-        if time.monotonic() - started > DOWN_SECONDS:
-            return refuse(f"process {pid} is still stopping; see {plan.logs_dir / 'supervisor.log'}")
-        time.sleep(POLL_SECONDS)
-    (plan.run_dir / "supervisor.pid").unlink(missing_ok=True)
+    if still := stop(plan):
+        return refuse(f"{', '.join(still)} still stop; see {plan.logs_dir}")
     say("stopped")
     return 0
 
@@ -137,7 +137,7 @@ def down(plan: Plan) -> int:
 async def status(plan: Plan, as_json: bool) -> int:
     states = dict(zip(SERVICES, await asyncio.gather(*(serving(plan.address(s)) for s in SERVICES)), strict=True))
     if as_json:
-        say(json.dumps({"running": running_pid(plan) is not None, "serving": states}))
+        say(json.dumps({"running": bool(running(plan)), "serving": states}))
     else:
         for service, is_serving in states.items():
             say(f"  {service:<9} {plan.address(service)}   {'serving' if is_serving else 'not serving'}")
@@ -161,16 +161,29 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--key-file", type=Path, help="where `device` leaves the key; default: among the secrets")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parsed = parser.parse_args(arguments)
-    plan = plan_from_environment()
-    if parsed.command == "up":
-        return up(plan, parsed.json)
-    if parsed.command == "down":
-        return down(plan)
-    if parsed.command == "status":
-        return asyncio.run(status(plan, parsed.json))
-    if parsed.command == "device":
-        return asyncio.run(device(plan, parsed.key_file))
-    return asyncio.run(supervise(plan, Path(plan.run_dir / "ready.json")))
+    try:
+        plan = plan_from_environment()
+    except ValueError as error:
+        return refuse(str(error))
+    try:
+        return carry_out(plan, parsed)
+    except OSError as error:
+        return refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+def carry_out(plan: Plan, parsed: argparse.Namespace) -> int:
+    """OSError of the state folder."""
+    match parsed.command:
+        case "up":
+            return up(plan, parsed.json)
+        case "down":
+            return down(plan)
+        case "status":
+            return asyncio.run(status(plan, parsed.json))
+        case "device":
+            return asyncio.run(device(plan, parsed.key_file))
+        case _:
+            return asyncio.run(supervise(plan, plan.run_dir / "ready.json"))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -90,14 +89,3 @@ class Child:
             pause = min(pause * 2, RESTART_SECONDS_MOST)
             with contextlib.suppress(OSError):
                 await self._spawn()
-
-
-def alive(pid: int) -> bool:
-    """Whether a process of this id exists."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

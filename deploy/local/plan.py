@@ -62,10 +62,11 @@ class Plan:
 
 
 def plan_from_environment(environ: Mapping[str, str] = os.environ) -> Plan:
-    """The plan of this folder: .quietus/ below it, QUIETUS_STATE_DIR and QUIETUS_<SERVICE>_PORT where they are set."""
-    ports = {
-        service: int(environ.get(f"QUIETUS_{service.upper()}_PORT", DEFAULT_PORTS[service])) for service in SERVICES
-    }
+    """The plan of this folder: .quietus/ below it, QUIETUS_STATE_DIR and QUIETUS_<SERVICE>_PORT where they are set.
+
+    ValueError names a variable that holds no port.
+    """
+    ports = {service: _port(environ, service) for service in SERVICES}
     chosen = {
         key: value
         for key, value in environ.items()
@@ -73,3 +74,12 @@ def plan_from_environment(environ: Mapping[str, str] = os.environ) -> Plan:
         and key not in {"QUIETUS_STATE_DIR"} | {f"QUIETUS_{service.upper()}_PORT" for service in SERVICES}
     }
     return Plan(Path(environ.get("QUIETUS_STATE_DIR", ".quietus")).resolve(), ports, chosen)
+
+
+def _port(environ: Mapping[str, str], service: str) -> int:
+    """Metrics are served on a port above it."""
+    variable, most = f"QUIETUS_{service.upper()}_PORT", 65_535 - METRICS_PORT_OFFSET
+    text = environ.get(variable, str(DEFAULT_PORTS[service]))
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= most):
+        raise ValueError(f"{variable} must be a port from 1 to {most}")
+    return int(text)

@@ -108,14 +108,21 @@ async def supervise(plan: Plan, ready_file: Path) -> int:
     if starting.done():
         problem = starting.exception()
         if problem is not None and not isinstance(problem, StartError | OSError):
-            ready_file.write_text(json.dumps({"error": f"{type(problem).__name__}; see the logs"}))
+            _tell(ready_file, f"{type(problem).__name__}; see the logs", supervisor.admin_dsn)
             await supervisor.stop()
             raise problem
         error = str(problem) if problem else ""
-    ready_file.write_text(json.dumps({"error": error, "dsn": supervisor.admin_dsn}))
+    _tell(ready_file, error, supervisor.admin_dsn)
     if not error:
         await stopping
     starting.cancel()
     await asyncio.gather(starting, return_exceptions=True)
     await supervisor.stop()
     return 1 if error else 0
+
+
+def _tell(ready_file: Path, error: str, dsn: str) -> None:
+    """Whole at once: whoever waits for the file reads it as soon as it is there."""
+    partial = ready_file.with_suffix(".partial")
+    partial.write_text(json.dumps({"error": error, "dsn": dsn}))
+    partial.replace(ready_file)
