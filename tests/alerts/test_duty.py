@@ -23,6 +23,7 @@ from quietus.common.v1.options_pb2 import ROLE_COUNSELOR, ROLE_USER
 from services.alerts.app import make_servicers
 from services.alerts.risk import Level
 from services.alerts.settings import AlertsSettings
+from services.alerts.watching import Watchers
 from tests.alerts.support import PERSON, follow_fusion, fused
 from tests.common.rpc.harness import serving
 from tests.conftest import MakeDatabase
@@ -185,3 +186,18 @@ async def test_pages_go_on_where_the_last_one_ended(ward: Ward) -> None:
         if not token:
             break
     assert seen == [*(f"p_{person.int}" for person in people), f"p_{PERSON.int}"]
+
+
+async def test_watchers_look_again_after_a_change_of_an_alert_alone(
+    make_database: MakeDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The notifier alone commits twice a second."""
+    database, wakes = make_database("alerts"), list[Watchers]()
+    monkeypatch.setattr(Watchers, "wake", wakes.append)
+    keyring = Keyring.create(tmp_path / "keyring.json")
+    make_servicers(AlertsSettings(), database, keyring, Tail(database, Metrics("alerts")))
+    async with database.transaction() as tx:
+        await tx.execute("SELECT 1")
+    assert not wakes
+    await follow_fusion(database, fused(1, Level.HIGH, 0.7))
+    assert len(wakes) == 1
