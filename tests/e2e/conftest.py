@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from deploy.demo.suite import Suite as Client
+from deploy.demo.suite import connected
 from tests.e2e.checker import Rows
 from tests.e2e.devices import Devices
 from tests.e2e.rows import read_rows
@@ -48,6 +50,13 @@ async def suite(snapshot: Snapshot) -> AsyncIterator[Suite]:
     """Nobody kills anything here. Tests bring people of their own."""
     async with snapshot.running("quiet") as suite:
         yield suite
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def client(suite: Suite) -> AsyncIterator[Client]:
+    """Speaks with the suite that nobody kills, and may make people."""
+    async with connected(suite.plan) as client:
+        yield client
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

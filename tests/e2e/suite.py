@@ -60,12 +60,8 @@ class Suite:
         )
         await eventually(self._database_silent, "Postgres takes connections", START_SECONDS)
         for service in self.services:
-            url = dsn_for(self.dsn, slice_role(service))
-            environment = self.plan.environment(service, url) | {
-                "QUIETUS_FAILPOINTS": f"@{self._armed(service)}",
-                "QUIETUS_FAILPOINTS_LOG": str(self.failpoints_log),
-            }
-            await self._start(service, self._modules.get(service, f"services.{service}"), environment=environment)
+            module = self._modules.get(service, f"services.{service}")
+            await self._start(service, module, environment=self._environment(service))
         await asyncio.gather(*(self.serves(service) for service in self.services))
 
     async def stop(self) -> None:
@@ -73,6 +69,21 @@ class Suite:
         await asyncio.gather(*(child.stop() for child in services))
         if POSTGRES in self._children:
             await self._children[POSTGRES].stop()
+
+    async def command(self, service: str, *arguments: str) -> tuple[int, str]:
+        """`python -m services.<service> ARGUMENTS`: its exit code, and what it said."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            f"services.{service}",
+            *arguments,
+            env=self._environment(service),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, output.decode()
 
     async def serves(self, service: str) -> None:
         ready = await wait_until_serving(self.plan.address(service), START_SECONDS)
@@ -145,6 +156,12 @@ class Suite:
         child = Child(name, command, environment, run_dir=self.plan.run_dir, logs_dir=self.plan.logs_dir)
         self._children[name] = child
         await child.start()
+
+    def _environment(self, service: str) -> dict[str, str]:
+        return self.plan.environment(service, dsn_for(self.dsn, slice_role(service))) | {
+            "QUIETUS_FAILPOINTS": f"@{self._armed(service)}",
+            "QUIETUS_FAILPOINTS_LOG": str(self.failpoints_log),
+        }
 
     async def _database_silent(self) -> str:
         """Why nobody can connect; empty when one can."""
