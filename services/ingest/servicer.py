@@ -1,5 +1,6 @@
 """quietus.ingest.v1.IngestService."""
 
+import asyncio
 from datetime import datetime
 from uuid import UUID
 
@@ -104,22 +105,25 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         async def write(answer: Answer) -> None:
             await context.write(to_answer(answer, credit))
 
-        session_id = await _opened(request_iterator)
-        stream = await self._predictions.open_stream(current_caller(), session_id)
         limits = self._predictions.limits
+        session_id = await _opened(request_iterator, limits.idle_seconds)
+        stream = await self._predictions.open_stream(current_caller(), session_id)
         credit = ingest_pb2.Credit(max_batches=limits.credit_batches, max_predictions=limits.credit_predictions)
         opened = ingest_pb2.StreamOpened(credit=credit, server_time=to_timestamp(self._clock()))
         await context.write(ingest_pb2.StreamPredictionsResponse(opened=opened))
         await stream.serve(request_iterator, write, current_drain())
 
 
-async def _opened(requests: Requests) -> UUID:
-    """The session that the first message names. INVALID_ARGUMENT STREAM_NOT_OPENED."""
-    async for request in requests:
-        if request.HasField("open"):
-            return _session_id(request.open.session_id)
-        break
-    raise AppError(ErrorKind.INVALID_ARGUMENT, "STREAM_NOT_OPENED", "the first message opens")
+async def _opened(requests: Requests, idle_seconds: float) -> UUID:
+    """The session that the first message names. STREAM_NOT_OPENED, STREAM_IDLE."""
+    try:
+        async with asyncio.timeout(idle_seconds):
+            request = await anext(requests, None)
+    except TimeoutError as error:
+        raise AppError(ErrorKind.DEADLINE_EXCEEDED, "STREAM_IDLE", "nothing was sent for too long") from error
+    if request is None or not request.HasField("open"):
+        raise AppError(ErrorKind.INVALID_ARGUMENT, "STREAM_NOT_OPENED", "the first message opens")
+    return _session_id(request.open.session_id)
 
 
 def _session_id(value: str) -> UUID:

@@ -1,7 +1,7 @@
 """An ingest service in this process, behind a real channel."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -147,9 +147,9 @@ class Suite:
             total: int = await tx.scalar(f"SELECT count(*) FROM {table}")  # noqa: S608 - a test's own table name
         return total
 
-    async def execute(self, statement: str) -> None:
+    async def execute(self, statement: str, parameters: Mapping[str, object]) -> None:
         async with self.database.transaction() as tx:
-            await tx.execute(statement)
+            await tx.execute(statement, parameters)
 
 
 @asynccontextmanager

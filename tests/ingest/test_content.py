@@ -150,7 +150,7 @@ def test_refusals_name_field_and_reason(message: Prediction, field: str, reason:
         ([1, 11], [0.5, 0.5], "vision.distribution.labels", Reason.UNKNOWN_VALUE),
         ([1, 2], [1.5, -0.5], "vision.distribution.probabilities", Reason.OUT_OF_RANGE),
         ([1, 2], [0.5, math.nan], "vision.distribution.probabilities", Reason.OUT_OF_RANGE),
-        (list(range(1, 11)) + [1], [0.0] * 10 + [1.0], "vision.distribution", Reason.BAD_DISTRIBUTION),
+        ([*range(1, 11), 1], [0.0] * 10 + [1.0], "vision.distribution", Reason.BAD_DISTRIBUTION),
     ],
 )
 def test_distributions(labels: list[int], probabilities: list[float], field: str, reason: Reason) -> None:

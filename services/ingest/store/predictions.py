@@ -60,12 +60,12 @@ async def stored(tx: Transaction, keys: Mapping[Modality, Collection[ChunkKey]])
     ids = [[key[part].hex() for key in keys[m]] for m in Modality for part in (slice(0, 16), slice(16, 32))]
     return [
         StoredChunk(Modality(row[0]), row[1].bytes + row[2].bytes, row[3], _interval(*row[4:]))
-        for row in await tx.driver.fetch(_STORED, *ids)
+        for row in await tx.driver.fetch(LOOK_UP, *ids)
     ]
 
 
 # For each chunk a look-up by the unique key, whatever the planner believes of a new partition's size.
-_STORED = " UNION ALL ".join(
+LOOK_UP = " UNION ALL ".join(
     f"""SELECT {modality.value}, k.session_id, k.chunk_id, p.content_digest, p.capture_start_time, p.capture_end_time
 FROM unnest(${2 * number + 1}::uuid[], ${2 * number + 2}::uuid[]) AS k (session_id, chunk_id),
 LATERAL (

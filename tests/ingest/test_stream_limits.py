@@ -1,0 +1,116 @@
+"""What one stream may ask for, with a store and a client that do as they are told."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from libs.common.rpc.drain import DrainSignal
+from libs.common.rpc.errors import AppError, ErrorKind
+from quietus.ingest.v1 import ingest_pb2
+from services.ingest.service.stream import Acknowledged, Answer, PredictionStream, StreamLimits
+from tests.ingest import make
+from tests.ingest.committing import RecordingLane, Store, running
+
+Requests = AsyncIterator[ingest_pb2.StreamPredictionsRequest]
+
+
+class Client:
+    """Sends what it is told to, and reads if it is told to."""
+
+    def __init__(self) -> None:
+        self.requests: asyncio.Queue[ingest_pb2.StreamPredictionsRequest | None] = asyncio.Queue()
+        self.answers: list[Answer] = []
+        self.all_taken = asyncio.Event()
+        self.heard = asyncio.Event()
+        self.reads = asyncio.Event()
+        self.reads.set()
+
+    def send(self, number: int, predictions: int = 1) -> None:
+        batch = make.batch(number, [make.vision() for _ in range(predictions)])
+        self.requests.put_nowait(ingest_pb2.StreamPredictionsRequest(batch=batch))
+
+    def end(self) -> None:
+        self.requests.put_nowait(None)
+
+    async def __aiter__(self) -> Requests:
+        while (request := await self.requests.get()) is not None:
+            if self.requests.empty():
+                self.all_taken.set()
+            yield request
+
+    async def write(self, answer: Answer) -> None:
+        await self.reads.wait()
+        self.answers.append(answer)
+        self.heard.set()
+
+    @property
+    def acknowledged(self) -> int:
+        return max([a.through_batch_number for a in self.answers if isinstance(a, Acknowledged)], default=0)
+
+
+async def serve(client: Client, store: Store, limits: StreamLimits) -> None:
+    async with running(store) as committer:
+        stream = PredictionStream(RecordingLane().batches, committer, limits)
+        await stream.serve(aiter(client), client.write, DrainSignal(asyncio.Event(), 3600))
+
+
+def limits(batches: int = 10, predictions: int = 100, idle_seconds: float = 60) -> StreamLimits:
+    return StreamLimits(batches, predictions, idle_seconds)
+
+
+@pytest.mark.parametrize("allowed", [limits(batches=2), limits(predictions=4)])
+async def test_more_than_the_credit_ends_the_stream_after_what_was_granted(allowed: StreamLimits) -> None:
+    client, store = Client(), Store()
+    store.open.clear()
+    for number in (1, 2, 3):
+        client.send(number, predictions=2)
+    serving = asyncio.create_task(serve(client, store, allowed))
+    await store.busy.wait()
+    await client.all_taken.wait()
+    store.open.set()
+    with pytest.raises(AppError) as raised:
+        await serving
+    assert (raised.value.kind, raised.value.reason) == (ErrorKind.RESOURCE_EXHAUSTED, "CREDIT_EXCEEDED")
+    assert client.acknowledged == 2
+
+
+async def test_a_stream_that_never_sends() -> None:
+    with pytest.raises(AppError) as raised:
+        await serve(Client(), Store(), limits(idle_seconds=0.05))
+    assert (raised.value.kind, raised.value.reason) == (ErrorKind.DEADLINE_EXCEEDED, "STREAM_IDLE")
+
+
+async def test_who_waits_for_us_is_not_idle() -> None:
+    client, store = Client(), Store()
+    store.open.clear()
+    client.send(1)
+    serving = asyncio.create_task(serve(client, store, limits(idle_seconds=0.02)))
+    _, pending = await asyncio.wait({serving}, timeout=0.1)
+    assert pending == {serving}
+    store.open.set()
+    client.end()
+    await serving
+    assert client.acknowledged == 1
+
+
+async def test_a_client_that_never_reads() -> None:
+    client, store = Client(), Store()
+    client.reads.clear()
+    for number in (1, 2, 3):
+        client.send(number)
+    with pytest.raises(AppError) as raised:
+        await serve(client, store, limits(idle_seconds=0.05))
+    assert (raised.value.kind, raised.value.reason) == (ErrorKind.DEADLINE_EXCEEDED, "STREAM_IDLE")
+
+
+async def test_an_error_of_the_store_ends_the_stream() -> None:
+    client, store = Client(), Store()
+    store.poison, store.error = {2}, AppError(ErrorKind.UNAVAILABLE, "DATABASE_UNAVAILABLE")
+    client.send(1)
+    serving = asyncio.create_task(serve(client, store, limits()))
+    await client.heard.wait()
+    client.send(2)
+    with pytest.raises(AppError, match="DATABASE_UNAVAILABLE"):
+        await serving
+    assert client.acknowledged == 1
