@@ -192,8 +192,8 @@ async def test_watchers_look_again_after_a_change_of_an_alert_alone(
     make_database: MakeDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The notifier alone commits twice a second."""
-    database, wakes = make_database("alerts"), list[Watchers]()
-    monkeypatch.setattr(Watchers, "wake", wakes.append)
+    database, wakes = make_database("alerts"), list[object]()
+    monkeypatch.setattr(Watchers, "published", lambda _, batches: wakes.append(batches))
     keyring = Keyring.create(tmp_path / "keyring.json")
     make_servicers(AlertsSettings(), database, keyring, Tail(database, Metrics("alerts")))
     async with database.transaction() as tx:
