@@ -1,0 +1,96 @@
+"""A whole suite of the bench's own, and people whose devices may send."""
+
+import asyncio
+import secrets
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+from bench.pipeline.load import Person
+from deploy.demo.suite import Suite, connected, free_ports
+from deploy.local.plan import Plan
+from deploy.local.supervisor import Supervisor
+from libs.common.rpc.client import bearer
+from libs.common.timestamps import to_timestamp
+from quietus.common.v1.options_pb2 import ROLE_USER
+from quietus.identity.v1 import identity_pb2 as identity
+from quietus.identity.v1.identity_pb2_grpc import DeviceServiceStub, TokenServiceStub, UserServiceStub
+from quietus.ingest.v1.ingest_pb2 import StartSessionRequest
+from quietus.ingest.v1.ingest_pb2_grpc import IngestServiceStub
+from quietus_edge.ids import uuid7
+
+CALL_SECONDS = 30
+# Each creation hashes a password with 64 MiB; identity refuses more than it has patience for.
+CREATIONS_AT_ONCE = 8
+# Windows of five seconds are sent faster than they are lived.
+SESSION_AGE = timedelta(hours=6)
+
+
+@dataclass(frozen=True)
+class DeviceToken:
+    anonymous_id: str
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class BenchSuite:
+    suite: Suite
+    supervisor: Supervisor
+
+    async def make_people(self, count: int) -> Sequence[DeviceToken]:
+        turn = asyncio.Semaphore(CREATIONS_AT_ONCE)
+        return await asyncio.gather(*(self._make_person(turn) for _ in range(count)))
+
+    async def _make_person(self, turn: asyncio.Semaphore) -> DeviceToken:
+        channel, operator = self.suite.channels["identity"], self.suite.operator
+        request = identity.CreateUserRequest(
+            request_id=str(uuid4()),
+            email=f"bench-{uuid4().hex}@example.org",
+            password=secrets.token_urlsafe(16),
+            role=ROLE_USER,
+        )
+        async with turn:
+            made = await UserServiceStub(channel).CreateUser(request, metadata=operator, timeout=CALL_SECONDS)
+        device = await DeviceServiceStub(channel).RegisterDevice(
+            identity.RegisterDeviceRequest(request_id=str(uuid4()), anonymous_id=made.user.anonymous_id, name="bench"),
+            metadata=operator,
+            timeout=CALL_SECONDS,
+        )
+        traded = await TokenServiceStub(channel).ExchangeApiKey(
+            identity.ExchangeApiKeyRequest(api_key=device.api_key), timeout=CALL_SECONDS
+        )
+        return DeviceToken(made.user.anonymous_id, traded.token.access_token)
+
+    async def start_sessions(self, people: Sequence[DeviceToken]) -> Sequence[Person]:
+        return await asyncio.gather(*(self._start_session(person) for person in people))
+
+    async def _start_session(self, person: DeviceToken) -> Person:
+        start = datetime.now(UTC) - SESSION_AGE
+        session_id = str(uuid7(start))
+        await IngestServiceStub(self.suite.channels["ingest"]).StartSession(
+            StartSessionRequest(session_id=session_id, start_time=to_timestamp(start)),
+            metadata=bearer(person.token),
+            timeout=CALL_SECONDS,
+        )
+        return Person(session_id, person.anonymous_id, person.token)
+
+    async def stop(self, *services: str) -> None:
+        await asyncio.gather(*(child.stop() for child in self.supervisor.children if child.name in services))
+
+
+@asynccontextmanager
+async def bench_suite() -> AsyncIterator[BenchSuite]:
+    """On free ports, in a folder that goes with it."""
+    with tempfile.TemporaryDirectory(prefix="quietus-bench-") as folder:
+        plan = Plan(Path(folder), free_ports())
+        supervisor = Supervisor(plan)
+        try:
+            await supervisor.start()
+            async with connected(plan) as suite:
+                yield BenchSuite(suite, supervisor)
+        finally:
+            await supervisor.stop()
