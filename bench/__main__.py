@@ -1,0 +1,18 @@
+"""`python -m bench`: measurements, each in one run on this machine."""
+
+import argparse
+
+from bench.pipeline import command as pipeline
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    pipeline.add_to(commands)
+    arguments = parser.parse_args()
+    code: int = arguments.run(arguments)
+    return code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
