@@ -16,6 +16,8 @@ from services.fusion.model import FusionModel
 from services.fusion.session_state import START, SessionState, advance, judged_after
 from services.fusion.vocabulary import Level
 
+SCORE_DECIMALS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class BatchOrigin:
@@ -114,11 +116,13 @@ class SessionFold:
         evidence fades, so a late chunk doesn't reach through a whole day.
 
         Returns the touched ones at their new revision, and those later ones whose level changed, which count as
-        touched too.
+        touched too. So does the newest of the session when its score moved: followers take from it where the session
+        stands.
         """
         for chunk, chunk_fused in zip(touched, fused, strict=True):
             self._place(batch_number, chunk, chunk_fused)
         touched_ids = {chunk.chunk_id for chunk in touched}
+        newest = len(self._results) - 1
         told = []
         for place in range(bisect_left(self._keys, touched[0].key), len(self._results)):
             before = self._results[place]
@@ -129,7 +133,7 @@ class SessionFold:
                 if before.key > touched[-1].key:
                     break
                 continue
-            elif after.state.level is not before.state.level:
+            elif after.state.level is not before.state.level or (place == newest and _score_moved(before, after)):
                 after = replace(after, revision=before.revision + 1, batch_number=batch_number)
                 told.append(after)
             self._changed.add(after.chunk_id)
@@ -198,6 +202,11 @@ def advanced(model: FusionModel, before: SessionState, result: ChunkResult) -> C
 
 def finding_of(model: FusionModel, result: ChunkResult) -> Finding | None:
     return interpret(model.dissonance, result.fused.direction, result.fused.dissonance_score, result.state.judged)
+
+
+def _score_moved(before: ChunkResult, after: ChunkResult) -> bool:
+    """By as much as the table's rounded column shows."""
+    return round(before.state.score, SCORE_DECIMALS) != round(after.state.score, SCORE_DECIMALS)
 
 
 def _is_explained(before: Standing, after: Standing) -> bool:

@@ -83,6 +83,14 @@ def test_a_late_chunk_tells_of_later_ones_whose_level_changed_and_of_no_others()
     assert (last.revision, last.batch_number) == (1, 1)
 
 
+def test_a_late_chunk_tells_of_the_newest_when_it_moved_where_the_session_stands() -> None:
+    session = new_fold()
+    calm = [chunk(number, text=said(0.05)) for number in (0, 2, 3)]
+    fold(session, batch(1, *(prediction for one in calm for prediction in predictions(one))))
+    (changed,) = fold(session, batch(2, *predictions(chunk(1, text=said(0.4)))))
+    assert [(result.chunk_id.int & 0xFFFF, result.revision) for result in changed] == [(1, 1), (3, 2)]
+
+
 def test_what_comes_before_a_late_chunk_is_not_written_again() -> None:
     first = in_order([chunk(number, text=said(0.05)) for number in range(4)])
     written = [change.result for change in first.changes()]

@@ -54,7 +54,9 @@ Global___Event: _TypeAlias = Event  # noqa: Y015
 
 @_typing.final
 class ChunksFused(_message.Message):
-    """Every chunk that one client batch touched, at its new revision, and every later chunk of the session whose level changed by it."""
+    """Every chunk that one client batch touched, at its new revision, every later chunk of the session whose level
+    changed by it, and the newest chunk when the session's score changed by it.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
