@@ -1,5 +1,6 @@
 """Folds fusion's events, each person's in the order of fusion's feed, upon the facts that ingest told of them."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -12,9 +13,9 @@ from services.patterns.method import Method
 from services.patterns.person import Known, Person
 from services.patterns.records import RiskAssessed
 from services.patterns.rules import Rules
-from services.patterns.session import Session, with_batch, with_end
-from services.patterns.store import assessments, inputs, interfaces, patterns, results, sessions, standings
-from services.patterns.summary import summarise
+from services.patterns.service.history import History
+from services.patterns.session import with_batch, with_end
+from services.patterns.store import assessments, interfaces, patterns, results, sessions, standings
 from services.patterns.telling import told_event
 
 Fused = FusedBatch | SettledSession
@@ -38,11 +39,12 @@ class Derivation:
     async def fold(self, tx: Transaction, ready: Mapping[UUID, Sequence[Ready]], names: Mapping[UUID, str]) -> None:
         """`ready`: events of each person in order. `names`: their anonymous ids. Statements don't grow with people."""
         people = await self._people(tx, ready)
-        unkept: list[FusedBatch] = []
         for user_id, person in people.items():
+            histories: defaultdict[UUID, History] = defaultdict(History)
             for one in ready[user_id]:
-                await self._fold_one(tx, person, one, unkept)
-        await results.keep(tx, unkept)
+                await self._fold_one(tx, person, one, histories[one.event.session_id])
+        everybodys = chain.from_iterable(ready.values())
+        await results.keep(tx, [one.event for one in everybodys if isinstance(one.event, FusedBatch)])
         await self._keep(tx, list(people.values()))
         tx.append_to_outbox(
             [told_event(told, names[user_id]) for user_id, person in people.items() for told in person.folded.told]
@@ -68,26 +70,20 @@ class Derivation:
             people[user_id] = Person(user_id, known, self._method, self._rules)
         return people
 
-    async def _fold_one(self, tx: Transaction, person: Person, one: Ready, unkept: list[FusedBatch]) -> None:
+    async def _fold_one(self, tx: Transaction, person: Person, one: Ready, history: History) -> None:
         session = person.session(one.event.session_id)
         match one.event:
             case FusedBatch():
-                unkept.append(one.event)
+                history.add(one.event)
                 session = with_batch(session, one.event, one.ordinal)
             case SettledSession() if session is not None:
                 session = with_end(session, one.event, one.ordinal)
             case _:
                 return  # It ended before anything was fused: there is nothing to learn from it.
         if session.summary_due:
-            await results.keep(tx, unkept)
-            unkept.clear()
-            session = await self._summarised(tx, session)
+            distressed_score = self._method.pattern.distressed_score
+            session = session.summarised(await history.summary(tx, session, distressed_score=distressed_score))
         person.fold(session, one.event.receive_time, settling=isinstance(one.event, SettledSession))
-
-    async def _summarised(self, tx: Transaction, session: Session) -> Session:
-        chunks = await results.of_session(tx, session.session_id)
-        features = await inputs.features_of(tx, session.session_id, session.facts_ordinal)
-        return session.summarised(summarise(chunks, features, distressed_score=self._method.pattern.distressed_score))
 
     async def _keep(self, tx: Transaction, people: Sequence[Person]) -> None:
         """Only what there is: most batches change a session's state and nothing else."""

@@ -27,7 +27,7 @@ _END_ORDINALS = (
 )
 _CUE_COLUMNS = ("language", "code_switching", "deflections", "topics", "coping")
 _FEATURE_COLUMNS = ("session_id", "chunk_id", "ordinal", "user_id", *MEASURES, *_CUE_COLUMNS)
-_FEATURES = "SELECT * FROM chunk_features WHERE session_id = $1 AND ordinal <= $2"
+_FEATURES = "SELECT * FROM chunk_features WHERE session_id = $1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +79,18 @@ async def end_ordinals(tx: Transaction, session_ids: Sequence[UUID]) -> dict[UUI
     return dict(await tx.driver.fetch(_END_ORDINALS, session_ids))
 
 
-async def features_of(tx: Transaction, session_id: UUID, through_ordinal: int) -> list[ChunkFeatures]:
-    """Of all chunks of a session, by the primary key; those of later batches don't count."""
+async def features_of(tx: Transaction, session_id: UUID) -> list[tuple[int, ChunkFeatures]]:
+    """Of all chunks of a session, each with the place of its batch; by the primary key."""
     return [
-        ChunkFeatures(
-            chunk_id=row["chunk_id"],
-            measures={name: row[name] for name in MEASURES if row[name] is not None},
-            cues=None if row["code_switching"] is None else _cues(*(row[name] for name in _CUE_COLUMNS)),
+        (
+            row["ordinal"],
+            ChunkFeatures(
+                chunk_id=row["chunk_id"],
+                measures={name: row[name] for name in MEASURES if row[name] is not None},
+                cues=None if row["code_switching"] is None else _cues(*(row[name] for name in _CUE_COLUMNS)),
+            ),
         )
-        for row in await tx.driver.fetch(_FEATURES, session_id, through_ordinal)
+        for row in await tx.driver.fetch(_FEATURES, session_id)
     ]
 
 
