@@ -2,12 +2,14 @@
 
 import argparse
 
+from bench.ingest import command as ingest
 from bench.pipeline import command as pipeline
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     commands = parser.add_subparsers(required=True)
+    ingest.add_to(commands)
     pipeline.add_to(commands)
     arguments = parser.parse_args()
     code: int = arguments.run(arguments)

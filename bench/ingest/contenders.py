@@ -1,0 +1,103 @@
+"""What is compared: each a process that has a port."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+
+import psutil
+
+from bench.load.plan import Plan
+
+START_SECONDS = 60
+POSTGRES = "postgres"
+
+
+@dataclass(frozen=True)
+class Contender:
+    name: str
+    port: int
+    process_id: int
+    generator: str = "bench.load.streams"
+
+    def memory_mb(self) -> float:
+        return float(psutil.Process(self.process_id).memory_info().rss) / 1e6
+
+
+@dataclass(frozen=True)
+class Measured:
+    """CPU is in cores: 1.0 is one processor, busy all the time."""
+
+    predictions_per_second: float
+    p50_ms: float
+    p99_ms: float
+    generator_cpu: float
+    cpu: float
+    postgres_cpu: float
+    memory_mb: float
+
+
+async def measure(contender: Contender, plan: Plan) -> Measured:
+    """Runs the load generator in a process of its own. RuntimeError when something wasn't accepted whole."""
+    generator = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", contender.generator, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    with _cpu_of([psutil.Process(contender.process_id)]) as own, _cpu_of(_postgres()) as postgres:
+        output, _ = await generator.communicate(json.dumps(replace(plan, port=contender.port).__dict__).encode())
+    if generator.returncode:
+        raise RuntimeError(f"{contender.name} did not take the load; see above")
+    seconds = plan.warm_up_seconds + plan.seconds
+    return Measured(
+        **json.loads(output),
+        cpu=own[0] / seconds,
+        postgres_cpu=postgres[0] / seconds,
+        memory_mb=contender.memory_mb(),
+    )
+
+
+@asynccontextmanager
+async def reference(
+    name: str, module: str, dsn: str, generator: str = "bench.load.streams"
+) -> AsyncIterator[Contender]:
+    """A reference that prints its port and runs until it is terminated."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", module, dsn, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            port = int(await process.stdout.readline())
+        yield Contender(name, port, process.pid, generator)
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def raw_copy(dsn: str, seconds: float) -> float:
+    """Rows a second."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bench.references.raw_copy", dsn, str(seconds), stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    return float(output)
+
+
+@contextmanager
+def _cpu_of(processes: list[psutil.Process]) -> Iterator[list[float]]:
+    spent = [0.0]
+    before = {process.pid: _cpu_seconds(process) for process in processes}
+    yield spent
+    spent[0] = sum(_cpu_seconds(process) - before[process.pid] for process in processes)
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system)
+
+
+def _postgres() -> list[psutil.Process]:
+    """Of the suite, which is this process's child."""
+    return [child for child in psutil.Process().children(recursive=True) if child.name().startswith(POSTGRES)]

@@ -1,0 +1,105 @@
+"""The load generator for gRPC streams, a process of its own: `python -m bench.load.streams` with a Plan as JSON on stdin.
+
+Saturation: each stream keeps `window` batches in flight. Paced: batches leave by a schedule, and a batch that leaves late is
+measured from when it should have left. A batch counts when its acknowledgement has come. Prints one JSON object.
+"""
+
+import asyncio
+import json
+import sys
+from collections import deque
+from collections.abc import Sequence
+from typing import Protocol
+
+import uvloop
+
+from bench.load.http2 import GrpcStream
+from bench.load.messages import Messages
+from bench.load.plan import Plan
+from bench.load.recorder import Recorder
+from quietus.ingest.v1.ingest_pb2 import OpenStream, StreamPredictionsRequest, StreamPredictionsResponse
+
+PATH = "/quietus.ingest.v1.IngestService/StreamPredictions"
+
+
+class Paced(Protocol):
+    def send(self, due: float) -> None: ...
+
+
+class Sender:
+    """One stream that sends. Times are those of the event loop, in seconds."""
+
+    def __init__(self, plan: Plan, session_id: str, token: str, seed: int, recorder: Recorder) -> None:
+        self._plan = plan
+        self._recorder = recorder
+        self._messages = Messages(plan.batch_size, seed=seed)
+        self._in_flight: deque[tuple[int, float]] = deque()
+        self._loop = asyncio.get_running_loop()
+        self._session_id = session_id
+        self.opened = asyncio.Event()
+        metadata = {"authorization": f"Bearer {token}"}
+        self.stream = GrpcStream(PATH, f"{plan.host}:{plan.port}", metadata, self._take)
+
+    async def open(self) -> None:
+        await self._loop.create_connection(lambda: self.stream, self._plan.host, self._plan.port)
+        self.stream.send(StreamPredictionsRequest(open=OpenStream(session_id=self._session_id)).SerializeToString())
+        await self.opened.wait()
+
+    def fill_window(self) -> None:
+        while len(self._in_flight) < self._plan.window:
+            self.send(self._loop.time())
+
+    def send(self, due: float) -> None:
+        number, message = self._messages.next()
+        self._in_flight.append((number, due))
+        self.stream.send(message)
+
+    def _take(self, message: bytes) -> None:
+        response = StreamPredictionsResponse.FromString(message)
+        if response.HasField("opened"):
+            self.opened.set()
+            return
+        acknowledgement = response.acknowledgement
+        if acknowledgement.outcomes:
+            raise RuntimeError(f"not accepted whole: {acknowledgement}")
+        now, through = self._loop.time(), acknowledgement.through_batch_number
+        while self._in_flight and self._in_flight[0][0] <= through:
+            self._recorder.acknowledged(now, now - self._in_flight.popleft()[1], self._plan.batch_size)
+        if not self._plan.predictions_per_second and not self._recorder.over:
+            self.fill_window()
+
+
+async def run(plan: Plan) -> dict[str, float]:
+    loop = asyncio.get_running_loop()
+    recorder = Recorder(plan.warm_up_seconds, plan.seconds)
+    senders = [Sender(plan, session, token, seed, recorder) for seed, (session, token) in enumerate(plan.sessions)]
+    await asyncio.gather(*(sender.open() for sender in senders))
+    recorder.start(loop.time())
+    if plan.predictions_per_second:
+        await pace(plan, senders, recorder)
+    else:
+        for sender in senders:
+            sender.fill_window()
+    await recorder.wait()
+    if ended := [sender.stream.ended.result() for sender in senders if sender.stream.ended.done()]:
+        raise RuntimeError(f"{len(ended)} streams ended: {ended[0]}")
+    for sender in senders:
+        sender.stream.close()
+    return recorder.result()
+
+
+async def pace(plan: Plan, senders: Sequence[Paced], recorder: Recorder) -> None:
+    """The streams take turns, evenly spaced."""
+    loop = asyncio.get_running_loop()
+    interval = plan.batch_size / plan.predictions_per_second
+    due, turn = loop.time(), 0
+    while not recorder.over:
+        while due <= loop.time():
+            senders[turn % len(senders)].send(due)
+            due += interval
+            turn += 1
+        await asyncio.sleep(max(due - loop.time(), 0.0005))
+
+
+if __name__ == "__main__":
+    print(json.dumps(uvloop.run(run(Plan(**json.loads(sys.stdin.read()))))))
