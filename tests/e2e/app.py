@@ -9,10 +9,11 @@ from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
-from quietus_edge import EdgeClient
+from quietus_edge import EdgeClient, Limits
 from quietus_edge.simulation import SimulatedChunk, generate
 
 FLUSH_SECONDS = 60
+LONGEST_RETRY_SECONDS = 0.5
 
 
 def chunks(seed: int, end_time: datetime, count: int) -> tuple[SimulatedChunk, ...]:
@@ -28,6 +29,7 @@ async def main() -> None:
         identity_address=told["identity_address"],
         api_key=told["api_key"],
         spool=Path(told["spool"]),
+        limits=Limits(longest_retry_seconds=LONGEST_RETRY_SECONDS),
     )
     async with client as edge:
         async with edge.session(start=planned[0].chunk.start, session_id=UUID(told["session_id"])) as session:

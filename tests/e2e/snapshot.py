@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-import subprocess
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -43,7 +42,8 @@ class Snapshot:
     ) -> AsyncIterator[Suite]:
         """A suite that runs upon a copy of the folder."""
         copy = self.folder.with_name(name)
-        await asyncio.to_thread(subprocess.run, ["cp", "-a", self.folder, copy], check=True)
+        copying = await asyncio.create_subprocess_exec("cp", "-a", self.folder, copy)
+        assert await copying.wait() == 0
         suite = Suite(copy, services, modules)
         try:
             await suite.start()
