@@ -94,8 +94,6 @@ RISK_ALERTS = Table(
         "counselor_responded",
         postgresql_where=text("counselor_id IS NOT NULL"),
     ),
-    # Lists show what is critical first, then what waits longest.
-    Index("idx_alerts_urgency", "risk_level", "created_at", "alert_id"),
 )
 
 # What fusion and patterns said. Alerts and their risk events are derived from these rows.

@@ -16,7 +16,7 @@ USERS = METADATA.tables["alerts.users"]
 
 async def lock_person(tx: Transaction, user_id: UUID) -> None:
     """Until the transaction ends, nobody else derives or changes this person's alerts."""
-    await tx.execute(select(USERS.c.user_id).where(USERS.c.user_id == user_id).with_for_update())
+    await tx.execute(select(USERS.c.user_id).where(USERS.c.user_id == user_id).with_for_update(key_share=True))
 
 
 async def add(tx: Transaction, user_id: UUID, facts: Sequence[Fact]) -> None:

@@ -13,7 +13,7 @@ from libs.common.rpc.errors import AppError, ErrorKind
 from quietus.common.v1.feed_pb2 import FollowRequest, FollowResponse
 from quietus_edge.errors import reason_of
 from tests.common.rpc.harness import Serving, serving
-from tests.common.rpc.probe import REQUEST, call, probe_parts
+from tests.common.rpc.probe import REQUEST, SERVICE, call, probe_parts
 
 Work = Callable[[], None]
 KINDS = [
@@ -194,6 +194,29 @@ async def test_cancelled_call_ends_its_servicer(kind: str) -> None:
             await began.wait()
             started.cancel()
             await asyncio.wait_for(ended.wait(), 10)
+    assert [log["status"] for log in logs if log["event"] == "call"] == ["CANCELLED"]
+
+
+async def test_a_client_that_goes_away_while_it_is_written_to_is_no_failure() -> None:
+    ended = asyncio.Event()
+
+    async def pouring(_: Any, __: Any) -> AsyncIterator[FollowResponse]:
+        try:
+            while True:
+                yield FollowResponse(payload=bytes(100_000))
+        finally:
+            ended.set()
+
+    with capture_logs() as logs:
+        async with serving(probe_parts(UnaryStream=pouring)) as running:
+            method = running.channel.unary_stream(
+                f"/{SERVICE}/UnaryStream", FollowRequest.SerializeToString, FollowResponse.FromString
+            )
+            answers = method(REQUEST, metadata=running.tokens.metadata())
+            await answers.read()
+            answers.cancel()
+            await asyncio.wait_for(ended.wait(), 10)
+    assert not [log for log in logs if log["event"] == "call failed unexpectedly"]
     assert [log["status"] for log in logs if log["event"] == "call"] == ["CANCELLED"]
 
 

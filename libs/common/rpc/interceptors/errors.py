@@ -28,6 +28,9 @@ class Errors:
             call.status = call.context.code() or grpc.StatusCode.UNKNOWN
             raise
         except Exception as error:
+            if call.context.cancelled():  # the client went away while the servicer wrote to it
+                call.status = grpc.StatusCode.CANCELLED
+                raise asyncio.CancelledError from error
             log.error("call failed unexpectedly", method=call.method.path, **describe_failure(error))
             return await _abort(call, AppError(ErrorKind.INTERNAL, "INTERNAL", "internal error"))
 

@@ -53,7 +53,6 @@ CREATE INDEX idx_alerts_unresolved ON alerts.risk_alerts (resolved, created_at) 
 CREATE INDEX idx_alerts_critical ON alerts.risk_alerts (risk_level, created_at) WHERE risk_level = 'critical';
 CREATE INDEX idx_alerts_counselor ON alerts.risk_alerts (counselor_id, counselor_responded)
     WHERE counselor_id IS NOT NULL;
-CREATE INDEX idx_alerts_urgency ON alerts.risk_alerts (risk_level, created_at, alert_id);
 
 CREATE TABLE alerts.risk_facts (
     user_id UUID NOT NULL REFERENCES alerts.users (user_id) ON DELETE CASCADE,
