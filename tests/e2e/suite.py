@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -46,6 +47,7 @@ class Suite:
         self._modules = modules or {}
         self._postgres = EmbeddedPostgres(self.plan.postgres_dir)
         self._children: dict[str, Child] = {}
+        self._killed = Counter[str]()
 
     @property
     def dsn(self) -> str:
@@ -96,11 +98,17 @@ class Suite:
 
     async def comes_back(self, victim: str, killed: int) -> None:
         """`killed` is the id of the process that was killed."""
+        self._killed[victim] += 1
         await until(lambda: self.process_id(victim) not in {killed, None}, f"{victim} is started again", START_SECONDS)
         if victim == POSTGRES:
             await eventually(self._database_silent, "Postgres takes connections", START_SECONDS)
         else:
             await self.serves(victim)
+
+    def died_of_their_own(self) -> dict[str, int]:
+        """Services that ended without being killed, and how often."""
+        times = {name: child.restarts - self._killed[name] for name, child in self._children.items()}
+        return {name: count for name, count in times.items() if name != POSTGRES and count}
 
     def process_id(self, victim: str) -> int | None:
         """Of the newest process; None while it is being written down."""

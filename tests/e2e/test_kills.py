@@ -30,7 +30,9 @@ async def test_kills_in_mid_stream_leave_no_trace(snapshot: Snapshot, quiet_run:
         await devices.finish()
         await suite.settled()
         rows = await read_rows(suite.dsn, snapshot.people)
+        died_of_their_own = suite.died_of_their_own()
 
+    assert not died_of_their_own
     never_hit = failpoints.NAMES - set(suite.hits())
     assert not never_hit
     lost = checker.not_stored_once(scenario.acknowledged(snapshot.work, devices.ledger), checker.stored(KEYS, rows))
