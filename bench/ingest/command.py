@@ -25,9 +25,7 @@ HEAD = (
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = commands.add_parser("ingest", help="against a bare reference and a first FastAPI", description=__doc__)
-    parser.add_argument(
-        "--seconds", type=float, default=10.0, help="for each contender and size (%(default)g)"
-    )
+    parser.add_argument("--seconds", type=float, default=10.0, help="for each contender and size (%(default)g)")
     parser.add_argument("--json", action="store_true", help="the last line is one JSON object")
     parser.add_argument("--check", action="store_true", help="exit 1 when a ratio is below its limit")
     parser.set_defaults(run=command)

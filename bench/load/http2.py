@@ -1,7 +1,7 @@
 """A gRPC stream from the client's side, as little of HTTP/2 (RFC 9113) as that takes.
 
-grpc.aio spends as much on a sent message as a server on a received one; on a machine of two cores such a generator would
-measure itself. This one writes prepared frames to the socket, and reads acknowledgements.
+grpc.aio spends as much on a sent message as a server on a received one; on a machine of two cores such a generator
+would measure itself. This one writes prepared frames to the socket, and reads acknowledgements.
 """
 
 import asyncio

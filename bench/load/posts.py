@@ -1,7 +1,7 @@
 """The load generator for the HTTP reference: `python -m bench.load.posts` with a Plan as JSON on stdin.
 
-Each session has a connection that is kept alive, with one POST at a time on it: HTTP/1.1 has no other way. Paced: a POST
-that has to wait for its connection is measured from when it should have left. Prints one JSON object.
+Each session has a connection that is kept alive, with one POST at a time on it: HTTP/1.1 has no other way. Paced: a
+POST that has to wait for its connection is measured from when it should have left. Prints one JSON object.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""The load generator for gRPC streams, a process of its own: `python -m bench.load.streams` with a Plan as JSON on stdin.
+"""The load generator for gRPC streams: `python -m bench.load.streams` with a Plan as JSON on stdin.
 
-Saturation: each stream keeps `window` batches in flight. Paced: batches leave by a schedule, and a batch that leaves late is
-measured from when it should have left. A batch counts when its acknowledgement has come. Prints one JSON object.
+Saturation: each stream keeps `window` batches in flight. Paced: batches leave by a schedule, and one that leaves late
+is measured from when it should have left. A batch counts when its acknowledgement has come. Prints one JSON object.
 """
 
 import asyncio

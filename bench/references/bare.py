@@ -1,6 +1,6 @@
-"""The bare reference: the protocol of ingest over grpc.aio and one asyncpg group commit. No checks, no identity, no outbox.
+"""The bare reference: ingest's protocol over grpc.aio and one asyncpg group commit. No checks, no identity, no outbox.
 
-It keeps what it is sent: same messages, same tables (schema `bare`: without foreign keys), same grouping, one COPY a table.
+It keeps what it is sent: same messages, same tables (schema `bare`: without foreign keys), same grouping, COPY.
 Codecs hand numbers over in the binary form that costs asyncpg least; Decimal and datetime objects cost a third.
 """
 

@@ -1,6 +1,7 @@
-"""What a team would write first: FastAPI under uvicorn with uvloop, pydantic models, the ORM with a pool, a commit per POST.
+"""What a team would write first: FastAPI under uvicorn with uvloop, pydantic, the ORM with a pool, a commit per POST.
 
-It writes to ingest's own tables. It looks its session up and refuses taken chunks; it has no tokens, digests or feed.
+It writes to ingest's own tables, and a POST may be repeated: what is there is looked up and left. It knows no tokens,
+no digests and no feed.
 """
 
 import argparse
@@ -14,7 +15,6 @@ from uuid import UUID
 import uvicorn
 from fastapi import Depends, FastAPI, HTTPException
 from pydantic import BaseModel, Field
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
@@ -138,12 +138,15 @@ def make_app(dsn: str) -> FastAPI:
             raise HTTPException(404)
         if session.__dict__["status"] != "ACTIVE":
             raise HTTPException(409)
-        database.add_all([row_of(session, batch, i, prediction) for i, prediction in enumerate(batch.predictions)])
-        try:
-            await database.commit()
-        except IntegrityError as error:
-            raise HTTPException(409) from error
-        return {"accepted": len(batch.predictions)}
+        duplicates = 0
+        for index, prediction in enumerate(batch.predictions):
+            row_type = ROWS[prediction.content.kind]
+            if await database.get(row_type, (session_id, prediction.chunk_id)):
+                duplicates += 1
+            else:
+                database.add(row_of(session, batch, index, prediction))
+        await database.commit()
+        return {"accepted": len(batch.predictions) - duplicates, "duplicates": duplicates}
 
     return app
 

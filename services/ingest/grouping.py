@@ -81,8 +81,10 @@ Accepted: TypeAlias = tuple[Batch, list[int]]
 class Ledger:
     """Decides batch by batch, and remembers what it accepted."""
 
-    def __init__(self, stored: Stored) -> None:
+    def __init__(self, stored: Stored, known_intervals: Mapping[ChunkKey, bytes]) -> None:
+        """`known_intervals` are of chunks that need not be looked for: whichever interval stands, it is there."""
         self.intervals = dict(stored.intervals)
+        self._known_intervals = known_intervals
         self.digests = {modality: dict(stored.digests.get(modality, {})) for modality in Modality}
         self.rows: dict[Modality, list[bytes]] = {modality: [] for modality in Modality}
         self.accepted: list[Accepted] = []
@@ -101,7 +103,7 @@ class Ledger:
                     duplicates += 1
                 else:
                     refusals.append(Refusal(index, modality.name.lower(), Reason.CONFLICT))
-            elif self.intervals.setdefault(key, interval) != interval:
+            elif (self._known_intervals.get(key) or self.intervals.setdefault(key, interval)) != interval:
                 refusals.append(Refusal(index, "capture_end_time", Reason.CHUNK_INTERVAL_CONFLICT))
             else:
                 digests[key] = digest
@@ -112,6 +114,6 @@ class Ledger:
         return Outcome(batch.number, len(accepted), duplicates, [*batch.refusals, *refusals])
 
     def unseen(self, modality: Modality) -> list[ChunkKey]:
-        """Chunks that the group touches without this modality: another interval may stand in its table."""
+        """Chunks that the group brings without this modality: another interval may stand in its table."""
         digests = self.digests[modality]
         return [key for key in self.intervals if key not in digests]

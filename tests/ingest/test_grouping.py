@@ -64,7 +64,8 @@ class Model:
 @given(batches_of_copies, st.lists(st.booleans(), min_size=8, max_size=8))
 def test_however_batches_are_grouped_the_first_copy_stands(sent: list[list[Copy]], ends: list[bool]) -> None:
     model = Model()
-    ledger, stored_rows = Ledger(Stored()), 0
+    remembered: dict[bytes, bytes] = {}
+    ledger, stored_rows = Ledger(Stored(), remembered), 0
     for number, copies_sent in enumerate(sent):
         session = copies_sent[0].session
         copies_of_session = [copy._replace(session=session) for copy in copies_sent]
@@ -76,12 +77,13 @@ def test_however_batches_are_grouped_the_first_copy_stands(sent: list[list[Copy]
         assert told == [(i, word) for i, word in enumerate(expected) if word not in ("accepted", "duplicate")]
         if ends[number]:  # the group commits, and the next one looks at what is stored
             stored_rows += sum(map(len, ledger.rows.values()))
-            ledger = Ledger(Stored(ledger.digests, ledger.intervals))
+            remembered.update(ledger.intervals)
+            ledger = Ledger(Stored(ledger.digests, {}), remembered)
     assert stored_rows + sum(map(len, ledger.rows.values())) == len(model.stored)
 
 
 def test_only_chunks_that_lack_a_modality_are_looked_for() -> None:
-    ledger = Ledger(Stored())
+    ledger = Ledger(Stored(), {})
     whole = [Copy(0, 0, modality, 0, 0) for modality in Modality]
     ledger.decide(batch(1, 0, [*whole, Copy(0, 1, Modality.VISION, 0, 0)]))
     assert [len(ledger.unseen(modality)) for modality in Modality] == [0, 1, 1]

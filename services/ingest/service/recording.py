@@ -1,6 +1,6 @@
 """Stores a group of batches in one transaction, each prediction once, and tells the feed of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from libs.common import failpoints
 from libs.common.db.database import Database, Transaction
@@ -16,11 +16,15 @@ from services.ingest.store import predictions, sessions
 from services.ingest.store.predictions import SeenBeforeError
 from services.ingest.vocabulary import Modality
 
+REMEMBERED_CHUNKS = 50_000
+
 
 class Recorder:
     def __init__(self, database: Database, metrics: Metrics) -> None:
         self._database = database
         self._metrics = metrics
+        # Of chunks that were committed here lately. The first interval of a chunk stands, so these are never wrong.
+        self._intervals: dict[ChunkKey, bytes] = {}
 
     async def commit(self, group: Sequence[Batch]) -> Sequence[Verdict]:
         """What became of each batch. An AppError in the place of one: its session takes no predictions any more.
@@ -39,7 +43,7 @@ class Recorder:
     async def _store(self, group: Sequence[Batch], *, look_first: bool) -> Sequence[Verdict]:
         async with self._database.transaction() as tx:
             closed = await _closed_sessions(tx, group)
-            ledger = Ledger(await _stored(tx, group) if look_first else Stored())
+            ledger = Ledger(await _stored(tx, group) if look_first else Stored(), self._intervals)
             verdicts = [closed.get(batch.origin.session_id) or ledger.decide(batch) for batch in group]
             if not look_first:
                 await _check_intervals(tx, ledger)
@@ -48,7 +52,13 @@ class Recorder:
                     await predictions.insert(tx, modality, rows)
             tx.append_to_outbox([_event(*accepted) for accepted in ledger.accepted])
             failpoints.hit("ingest.before_commit")
+        self._remember(ledger.intervals)
         return verdicts
+
+    def _remember(self, intervals: Mapping[ChunkKey, bytes]) -> None:
+        if len(self._intervals) > REMEMBERED_CHUNKS:
+            self._intervals.clear()
+        self._intervals.update(intervals)
 
 
 def _event(batch: Batch, indexes: Sequence[int]) -> OutboxEvent:
