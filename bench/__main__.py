@@ -2,6 +2,7 @@
 
 import argparse
 
+from bench import connections
 from bench.ingest import command as ingest
 from bench.pipeline import command as pipeline
 
@@ -10,6 +11,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     commands = parser.add_subparsers(required=True)
     ingest.add_to(commands)
+    connections.add_to(commands)
     pipeline.add_to(commands)
     arguments = parser.parse_args()
     code: int = arguments.run(arguments)

@@ -20,6 +20,7 @@ from quietus.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from services.ingest.vocabulary import CRISIS_SIGNALS, EMOTIONS, FEATURES, RISK_LEVELS, TRANSCRIPT_STATES
 
 GROUP_PREDICTIONS = 5_000
+GROUP_INTERVAL_SECONDS = 0.020
 DIGEST = bytes(32)
 COMMON = ["session_id", "user_id", "id", "chunk_id", "capture_start_time", "capture_end_time", "receive_time"]
 COMMON += ["batch_number", "batch_index", "content_digest", "model_version"]
@@ -118,10 +119,12 @@ class Bare(ingest_pb2_grpc.IngestServiceServicer):
                     size += len(self._queue[taken][1].predictions)
                     taken += 1
                 group, self._queue = self._queue[:taken], self._queue[taken:]
+                start = asyncio.get_running_loop().time()
                 await copy(self._connection, rows_of([(state[0], batch) for state, batch in group]))
                 for state, batch in group:
                     state[1] = batch.batch_number
                     state[2].set()
+                await asyncio.sleep(start + GROUP_INTERVAL_SECONDS - asyncio.get_running_loop().time())
 
 
 Rows = dict[str, list[tuple[Any, ...]]]

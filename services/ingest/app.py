@@ -57,6 +57,7 @@ def make_parts(settings: IngestSettings, database: Database, metrics: Metrics, c
     limits = Limits(
         settings.group_max_predictions,
         settings.group_max_bytes,
+        settings.group_interval_milliseconds / 1000,
         settings.queue_max_bytes,
     )
     committer = Committer(Recorder(database, metrics).commit, limits)

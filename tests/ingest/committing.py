@@ -13,7 +13,7 @@ from services.ingest.service.committer import Committer, Lane, Limits, Verdict
 from services.ingest.sessions import Session, SessionKey, Status
 from tests.ingest import make
 
-LIMITS = Limits(group_predictions=10, group_bytes=1_000_000, queue_bytes=5_000)
+LIMITS = Limits(group_predictions=10, group_bytes=1_000_000, group_interval_seconds=0, queue_bytes=5_000)
 
 
 class RecordingLane(Lane):
