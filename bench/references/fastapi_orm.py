@@ -156,5 +156,11 @@ if __name__ == "__main__":
     parser.add_argument("dsn")
     listener = socket.create_server(("127.0.0.1", 0))
     print(listener.getsockname()[1], flush=True)
-    config = uvicorn.Config(make_app(parser.parse_args().dsn), loop="uvloop", http="httptools", log_level="warning")
+    config = uvicorn.Config(
+        make_app(parser.parse_args().dsn),
+        loop="uvloop",
+        http="httptools",
+        log_level="warning",
+        timeout_keep_alive=600,
+    )
     uvicorn.Server(config).run(sockets=[listener])
