@@ -15,6 +15,8 @@ from deploy.local.plan import HOST
 STREAMS = 64
 ROUNDS = 3
 WARM_UP_SECONDS = 1.0
+# The slowest contender takes a second or more for what is in flight.
+ROUND_SECONDS_MIN = 3.0
 BATCH_SIZES = (1, 32)
 # Batches in flight on each stream: enough that the server never waits for the generator.
 WINDOWS = {1: 32, 32: 4}
@@ -58,19 +60,20 @@ class Results:
 async def run(seconds: float) -> Results:
     """`seconds` of saturation for each contender and batch size, in rounds, and as long again at half load."""
     results = Results()
+    round_seconds = max(seconds / ROUNDS, ROUND_SECONDS_MIN)
     async with bench_suite() as suite, contenders(suite) as running:
         people = await suite.make_people(STREAMS)
         for _ in range(ROUNDS):
-            results.raw_copy.append(await raw_copy(suite.supervisor.admin_dsn, seconds / ROUNDS))
+            results.raw_copy.append(await raw_copy(suite.supervisor.admin_dsn, round_seconds))
             for size in BATCH_SIZES:
                 for contender in running:
-                    plan = await _plan(suite, people, size, seconds / ROUNDS)
+                    plan = await _plan(suite, people, size, round_seconds)
                     measured = await measure(contender, plan)
                     results.saturated.setdefault((contender.name, size), []).append(measured)
         for size in BATCH_SIZES:
             for contender in running:
                 half = results.rate(contender.name, size) / 2
-                plan = await _plan(suite, people, size, seconds, half)
+                plan = await _plan(suite, people, size, max(seconds, ROUND_SECONDS_MIN), half)
                 results.half_load[contender.name, size] = await measure(contender, plan)
     return results
 
