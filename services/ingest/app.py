@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
-import structlog
-
 from libs.common.clock import Clock, utc_now
 from libs.common.db.database import Database
 from libs.common.db.partitions import keep_partitions
@@ -36,11 +34,7 @@ from services.ingest.service.stream import StreamLimits
 from services.ingest.servicer import SERVICE, UNVALIDATED_METHODS, IngestServicer
 from services.ingest.settings import IngestSettings
 
-log = structlog.get_logger()
-
 NAME = "ingest"
-PARTITION_JOB_SECONDS = 3600.0
-PARTITION_RETRY_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
