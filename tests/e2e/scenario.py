@@ -16,7 +16,7 @@ from tests.e2e.ledger import Ledger
 PERSONAS = ("declining", "masking", "crisis", "camera_failure")
 WEEKS = 4
 SESSIONS = 8
-CHUNKS_PER_SESSION = 32
+CHUNKS_PER_SESSION = 48
 SEED = 11
 # Some of a chunk's modalities come a batch later, so that chunks are revised; some predictions are sent twice.
 LATE_TEXT_EVERY = 4

@@ -44,7 +44,7 @@ async def test_kills_in_mid_stream_leave_no_trace(snapshot: Snapshot, quiet_run:
 async def test_the_comparison_is_of_something(quiet_run: Run) -> None:
     empty = {table for table, rows in quiet_run.rows.items() if not rows}
     assert not empty
-    assert {row["risk_level"] for row in quiet_run.rows[ALERTS]} == {"critical"}
+    assert "critical" in {row["risk_level"] for row in quiet_run.rows[ALERTS]}
     assert {row["revision"] for row in quiet_run.rows["fusion.fusion_results"]} >= {1, 2}
 
 
