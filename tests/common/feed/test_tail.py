@@ -81,7 +81,8 @@ async def test_reads_what_was_published_out_of_order(slices: Slices, reads: list
         await tail.wait_beyond(PARTITION, 2)
         tail.publish(held)
         assert await positions(tail, after=1) == [2, 3]
-        assert reads == [1]
+        # From where it knew on; the poll may have looked once more in between.
+        assert reads[0] == 1
 
 
 async def test_hears_of_other_processes_by_notify(slices: Slices, dsn: str) -> None:
