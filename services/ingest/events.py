@@ -37,10 +37,8 @@ def predictions_committed(user_id: UUID, head: bytes, receive_time: int, batch: 
 
     Put together from serialised parts, so that a client's own bytes are embedded as they are.
     """
-    seconds, microseconds = divmod(receive_time, 1_000_000)
-    received = Timestamp(seconds=seconds, nanos=microseconds * 1000).SerializeToString()
-    committed = head + _field(_RECEIVE_TIME, received) + _field(_BATCH, batch)
-    return OutboxEvent(user_id, _field(_PREDICTIONS_COMMITTED, committed))
+    body = b"".join((head, _received(receive_time), _BATCH, _varint(len(batch)), batch))
+    return OutboxEvent(user_id, b"".join((_PREDICTIONS_COMMITTED, _varint(len(body)), body)))
 
 
 def accepted_content(batch: Batch, indexes: Sequence[int]) -> bytes:
@@ -77,8 +75,12 @@ def session_ended(session: Session) -> OutboxEvent:
     return OutboxEvent(session.key.user_id, events_pb2.Event(session_ended=event).SerializeToString())
 
 
-def _field(tag: bytes, content: bytes) -> bytes:
-    return tag + _varint(len(content)) + content
+@lru_cache(maxsize=1024)
+def _received(receive_time: int) -> bytes:
+    """The field of the receive time."""
+    seconds, microseconds = divmod(receive_time, 1_000_000)
+    time = Timestamp(seconds=seconds, nanos=microseconds * 1000).SerializeToString()
+    return _RECEIVE_TIME + _varint(len(time)) + time
 
 
 @lru_cache(maxsize=4096)

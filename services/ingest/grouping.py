@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
 from services.ingest.content.chunk import ID, INTERVAL
@@ -31,8 +31,7 @@ class Origin:
     event_head: bytes
 
 
-@dataclass(slots=True)
-class Batch:
+class Batch(NamedTuple):
     """A client batch on its way.
 
     `receive_time` is in microseconds since 1970. `size_predictions` and `size_bytes` are what the client sent,
@@ -49,20 +48,12 @@ class Batch:
     refusals: Sequence[Refusal]
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     batch_number: int
+    size_predictions: int
     accepted: int
     duplicates: int = 0
     refusals: Sequence[Refusal] = ()
-
-    @property
-    def size_predictions(self) -> int:
-        return self.accepted + self.duplicates + len(self.refusals)
-
-    @property
-    def whole(self) -> bool:
-        return not self.duplicates and not self.refusals
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +102,7 @@ class Ledger:
                 accepted.append(index)
         if accepted:
             self.accepted.append((batch, accepted))
-        return Outcome(batch.number, len(accepted), duplicates, [*batch.refusals, *refusals])
+        return Outcome(batch.number, batch.size_predictions, len(accepted), duplicates, [*batch.refusals, *refusals])
 
     def unseen(self, modality: Modality) -> list[ChunkKey]:
         """Chunks that the group brings without this modality: another interval may stand in its table."""

@@ -1,127 +1,141 @@
-"""From messages to content. Reading normalises the message in place, so that feed and tables say the same."""
+"""From messages to content, many at once. Reading normalises the messages in place: feed and tables say the same."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
+import numpy as np
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
-from quietus.common.v1 import types_pb2
 from quietus.ingest.v1 import predictions_pb2
+from quietus.ingest.v1.predictions_pb2 import Prediction
 from services.ingest.content import modalities
-from services.ingest.content.chunk import MICROSECONDS_PER_SECOND, chunk
+from services.ingest.content.chunk import MICROSECONDS_PER_SECOND, Microseconds, chunks
+from services.ingest.content.columns import Refusals, Rows
 from services.ingest.content.cues import Cues
 from services.ingest.content.distribution import Distribution
-from services.ingest.content.scalars import SCORES, VALENCES, Refused
+from services.ingest.content.features import Features
+from services.ingest.content.scalars import SCORES, VALENCES, Scores
 from services.ingest.vocabulary import FEATURES, Modality, Reason
 
+# The year 9999 ends before; more would overflow microseconds.
+_SECONDS_MAX = 253_402_300_800
+_NANOSECONDS = 1_000_000_000
+
+_seconds, _nanoseconds = attrgetter("seconds"), attrgetter("nanos")
 _features_of = attrgetter(*FEATURES)
 
 
-def read_chunk(message: predictions_pb2.Prediction, earliest: int, latest: int) -> bytes:
-    """The fields of the chunk. Raises Refused, as does the rest."""
-    start = _microseconds(message.capture_start_time, "capture_start_time")
-    end = _microseconds(message.capture_end_time, "capture_end_time")
-    return chunk(message.chunk_id, start, end, earliest, latest)
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What predictions say, row by row: modality, and the fields of chunk and content. A refused row's mean nothing."""
+
+    modalities: list[Modality]
+    chunks: list[bytes]
+    contents: list[bytes]
+    refused: Refusals
 
 
-def read_content(message: predictions_pb2.Prediction) -> tuple[Modality, bytes]:
-    """The fields of the modality."""
-    name = message.WhichOneof("modality")
-    if name is None:
-        raise Refused("modality", Reason.MISSING)
-    modality, read = _READ[name]
-    return modality, read(getattr(message, name))
+def read(predictions: Sequence[Prediction], earliest: Microseconds, latest: Microseconds) -> Read:
+    """`earliest` and `latest` are when each prediction's window may start and end."""
+    refused: Refusals = {}
+    rows = Rows(range(len(predictions)), refused)
+    start = _microseconds(rows, [message.capture_start_time for message in predictions], "capture_start_time")
+    end = _microseconds(rows, [message.capture_end_time for message in predictions], "capture_end_time")
+    packed = chunks(rows, [message.chunk_id for message in predictions], start, end, earliest, latest)
+    kinds = [message.WhichOneof("modality") for message in predictions]
+    contents = rows.fields_by(kinds, predictions, _contents)
+    return Read([_MODALITIES[kind] for kind in kinds], packed, contents, refused)
 
 
-def _microseconds(time: Timestamp, field: str) -> int:
-    seconds, nanoseconds = time.seconds, time.nanos
-    if not seconds:
-        raise Refused(field, Reason.MISSING)
-    if not 0 <= nanoseconds < 1_000_000_000:
-        raise Refused(field, Reason.BAD_CAPTURE_TIME)
+def _microseconds(rows: Rows, times: Sequence[Any], field: str) -> Microseconds:
+    seconds = np.fromiter(map(_seconds, times), np.int64, len(times))
+    nanoseconds = np.fromiter(map(_nanoseconds, times), np.int64, len(times))
+    rows.refuse_where(seconds == 0, field, Reason.MISSING)
+    bad = (seconds < 0) | (seconds > _SECONDS_MAX) | (nanoseconds < 0) | (nanoseconds >= _NANOSECONDS)
+    rows.refuse_where(bad, field, Reason.BAD_CAPTURE_TIME)
+    seconds[bad] = 0
     microseconds = nanoseconds // 1000
-    if nanoseconds != microseconds * 1000:
-        time.nanos = microseconds * 1000
+    for position in np.flatnonzero(~bad & (nanoseconds != microseconds * 1000)).tolist():
+        times[position].nanos = int(microseconds[position]) * 1000
     return seconds * MICROSECONDS_PER_SECOND + microseconds
 
 
-def _vision(message: predictions_pb2.VisionPrediction) -> bytes:
-    confidence, distress_score = message.confidence, message.distress_score
-    if confidence not in SCORES:
-        confidence = message.confidence = SCORES.normalised(confidence, "vision.confidence")
-    if distress_score not in SCORES:
-        distress_score = message.distress_score = SCORES.normalised(distress_score, "vision.distress_score")
+def _vision(rows: Rows, messages: Sequence[predictions_pb2.VisionPrediction]) -> list[bytes]:
     return modalities.vision(
-        message.emotion,
-        confidence,
-        distress_score,
-        message.frames_processed,
-        _distribution(message.distribution) if message.HasField("distribution") else None,
-        message.model_version,
+        rows,
+        [message.emotion for message in messages],
+        _normalised(messages, "confidence", SCORES),
+        _normalised(messages, "distress_score", SCORES),
+        [message.frames_processed for message in messages],
+        [_distribution(message) for message in messages],
+        [message.model_version for message in messages],
     )
 
 
-def _audio(message: predictions_pb2.AudioPrediction) -> bytes:
-    stress_score, confidence = message.stress_score, message.confidence
-    if stress_score not in SCORES:
-        stress_score = message.stress_score = SCORES.normalised(stress_score, "audio.stress_score")
-    if confidence not in SCORES:
-        confidence = message.confidence = SCORES.normalised(confidence, "audio.confidence")
+def _audio(rows: Rows, messages: Sequence[predictions_pb2.AudioPrediction]) -> list[bytes]:
     return modalities.audio(
-        message.emotion,
-        stress_score,
-        confidence,
-        _distribution(message.distribution) if message.HasField("distribution") else None,
-        _features(message.features) if message.HasField("features") else None,
-        message.model_version,
+        rows,
+        [message.emotion for message in messages],
+        _normalised(messages, "stress_score", SCORES),
+        _normalised(messages, "confidence", SCORES),
+        [_distribution(message) for message in messages],
+        [_features(message.features) if message.HasField("features") else None for message in messages],
+        [message.model_version for message in messages],
     )
 
 
-def _text(message: predictions_pb2.TextPrediction) -> bytes:
-    distress_probability, confidence = message.distress_probability, message.confidence
-    if distress_probability not in SCORES:
-        distress_probability = SCORES.normalised(distress_probability, "text.distress_probability")
-        message.distress_probability = distress_probability
-    if confidence not in SCORES:
-        confidence = message.confidence = SCORES.normalised(confidence, "text.confidence")
-    transcript, said = message.sealed_transcript, message.transcript_state
-    state = modalities.known_state(said, transcript)
-    if state != said:
-        message.transcript_state = predictions_pb2.TranscriptState.ValueType(state)
+def _text(rows: Rows, messages: Sequence[predictions_pb2.TextPrediction]) -> list[bytes]:
     return modalities.text(
-        message.risk_level,
-        distress_probability,
-        confidence,
-        _valence(message) if message.HasField("valence") else None,
-        _cues(message.cues) if message.HasField("cues") else None,
-        transcript,
-        state,
-        message.model_version,
+        rows,
+        [message.risk_level for message in messages],
+        _normalised(messages, "distress_probability", SCORES),
+        _normalised(messages, "confidence", SCORES),
+        _valences(messages),
+        [_cues(message.cues) if message.HasField("cues") else None for message in messages],
+        [_transcript(message) for message in messages],
+        [message.model_version for message in messages],
     )
 
 
-_READ: dict[str, tuple[Modality, Callable[[Any], bytes]]] = {
-    "vision": (Modality.VISION, _vision),
-    "audio": (Modality.AUDIO, _audio),
-    "text": (Modality.TEXT, _text),
-}
+_READ: dict[str, Callable[[Rows, Any], list[bytes]]] = {"vision": _vision, "audio": _audio, "text": _text}
+_MODALITIES: dict[str | None, Modality] = {name: Modality[name.upper()] for name in _READ}
+_MODALITIES[None] = Modality.VISION  # of no consequence: the row is refused
 
 
-def _valence(message: predictions_pb2.TextPrediction) -> float:
-    valence = message.valence
-    if valence not in VALENCES:
-        valence = message.valence = VALENCES.normalised(valence, "text.valence")
-    return valence
+def _contents(kind: str | None, rows: Rows, messages: Sequence[Prediction]) -> list[bytes]:
+    if kind is not None:
+        return _READ[kind](rows, [getattr(message, kind) for message in messages])
+    for position in range(len(rows)):
+        rows.refuse(position, "modality", Reason.MISSING)
+    return [b""] * len(rows)
 
 
-def _distribution(message: types_pb2.EmotionDistribution) -> Distribution:
+def _normalised(messages: Sequence[Any], name: str, scores: Scores) -> list[float]:
+    values = [getattr(message, name) for message in messages]
+    if not all(map(scores.__contains__, values)):
+        for position, (message, value) in enumerate(zip(messages, values, strict=True)):
+            if value not in scores:
+                values[position] = scores.normalised(value)
+                setattr(message, name, values[position])
+    return values
+
+
+def _valences(messages: Sequence[predictions_pb2.TextPrediction]) -> list[float | None]:
+    said = [message for message in messages if message.HasField("valence")]
+    valences = iter(_normalised(said, "valence", VALENCES))
+    return [next(valences) if message.HasField("valence") else None for message in messages]
+
+
+def _distribution(message: predictions_pb2.VisionPrediction | predictions_pb2.AudioPrediction) -> Distribution:
+    distribution = message.distribution
     # A slice of a repeated field is copied at once, an iteration item by item.
-    return tuple(message.labels[:]), message.probabilities[:]
+    labels, probabilities = distribution.labels[:], distribution.probabilities[:]
+    return (tuple(labels), probabilities) if labels or message.HasField("distribution") else None
 
 
-def _features(message: Message) -> tuple[float | None, ...]:
+def _features(message: Message) -> Features:
     values: tuple[float | None, ...] = _features_of(message)
     if all(values):
         return values
@@ -144,3 +158,11 @@ def _cues(message: predictions_pb2.TextCues) -> Cues:
         message.absolutes if message.HasField("absolutes") else None,
         message.crisis_signals[:],
     )
+
+
+def _transcript(message: predictions_pb2.TextPrediction) -> tuple[bytes, int]:
+    transcript, said = message.sealed_transcript, message.transcript_state
+    state = modalities.known_state(transcript, said)
+    if state != said:
+        message.transcript_state = predictions_pb2.TranscriptState.ValueType(state)
+    return transcript, state

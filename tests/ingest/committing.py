@@ -27,8 +27,8 @@ class RecordingLane(Lane):
         message = make.batch(number, [make.vision() for _ in range(predictions)])
         committer.submit(self, self.batches.arrive(message))
 
-    def committed(self, outcomes: Sequence[Outcome]) -> None:
-        self.durable.extend(outcome.batch_number for outcome in outcomes)
+    def committed(self, outcome: Outcome) -> None:
+        self.durable.append(outcome.batch_number)
         self.news.set()
 
     def failed(self, error: AppError) -> None:
@@ -57,7 +57,7 @@ class Store:
         if self.poison & {batch.number for batch in group}:
             raise self.error
         self.groups.append([batch.number for batch in group])
-        return [Outcome(batch.number, batch.size_predictions) for batch in group]
+        return [Outcome(batch.number, batch.size_predictions, batch.size_predictions) for batch in group]
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,27 +13,31 @@ from quietus.ingest.v1 import ingest_pb2, predictions_pb2
 from quietus.ingest.v1.predictions_pb2 import Prediction
 from quietus_edge.normalise import four_decimals
 from services.ingest import vocabulary
-from services.ingest.content.chunk import DAY, HOUR, chunk, earliest_start, latest_end
-from services.ingest.content.digest import content_digest
-from services.ingest.content.scalars import SCORES, VALENCES, Refused
-from services.ingest.reading import read_chunk, read_content
+from services.ingest.content.chunk import DAY, HOUR, chunks, earliest_start, latest_end
+from services.ingest.content.columns import Refusals, Rows
+from services.ingest.content.digest import content_digests
+from services.ingest.content.scalars import SCORES, VALENCES
+from services.ingest.reading import Read, read
 from services.ingest.vocabulary import Modality, Reason
 from tests.ingest import make
 
 CHUNK_ID = "018f0000-0000-7000-8000-000000000001"
 NOW = 1_800_000_000_000_000
-EVER = (0, 10 * NOW)
+
+
+def read_alone(message: Prediction) -> Read:
+    earliest, latest = np.array([[0], [10 * NOW]])
+    return read([message], earliest, latest)
 
 
 def digest_of(message: Prediction) -> bytes:
-    modality, content = read_content(message)
-    return content_digest(read_chunk(message, *EVER), modality, content)
+    content = read_alone(message)
+    assert not content.refused
+    return content_digests(content.modalities, content.chunks, content.contents)[0]
 
 
 def refusal(message: Prediction) -> tuple[str, Reason]:
-    with pytest.raises(Refused) as refused:
-        digest_of(message)
-    return refused.value.field, refused.value.reason
+    return read_alone(message).refused[0]
 
 
 def changed(message: Prediction, change: Callable[[Prediction], object]) -> Prediction:
@@ -170,9 +175,17 @@ def test_distributions(labels: list[int], probabilities: list[float], field: str
     ],
 )
 def test_capture_time_outside_of_the_session(start: int, end: int, field: str) -> None:
-    with pytest.raises(Refused) as refused:
-        chunk(CHUNK_ID, start, end, earliest_start(NOW), latest_end(NOW, NOW + 30 * DAY))
-    assert (refused.value.field, refused.value.reason) == (field, Reason.BAD_CAPTURE_TIME)
+    refused: Refusals = {}
+    bounds = earliest_start(NOW), latest_end(NOW, NOW + 30 * DAY)
+    chunks(Rows([0], refused), [CHUNK_ID], *np.array([[start], [end], *([bound] for bound in bounds)]))
+    assert refused == {0: (field, Reason.BAD_CAPTURE_TIME)}
+
+
+@pytest.mark.parametrize("seconds", [-1, 2**62, 253_402_300_801])
+def test_capture_time_that_no_calendar_has(seconds: int) -> None:
+    message = make.vision()
+    message.capture_end_time.seconds = seconds
+    assert refusal(message) == ("capture_end_time", Reason.BAD_CAPTURE_TIME)
 
 
 def test_capture_time_far_ahead_of_the_server() -> None:
@@ -181,14 +194,14 @@ def test_capture_time_far_ahead_of_the_server() -> None:
 
 @given(st.floats(min_value=0, max_value=1))
 def test_normalising_is_idempotent_and_the_edges(value: float) -> None:
-    normalised = SCORES.normalised(value, "field")
-    assert normalised == four_decimals(value) == SCORES.normalised(normalised, "field")
+    normalised = SCORES.normalised(value)
+    assert normalised == four_decimals(value) == SCORES.normalised(normalised)
     assert normalised in SCORES
 
 
 @given(st.floats(min_value=-1, max_value=1))
 def test_valence_keeps_its_sign(value: float) -> None:
-    normalised = VALENCES.normalised(value, "field")
+    normalised = VALENCES.normalised(value)
     packed = VALENCES[normalised]
     ten_thousandths = round(abs(normalised) * 10_000)
     sign = 0x4000 if round(normalised * 10_000) < 0 else 0
@@ -259,3 +272,43 @@ def test_the_digest_covers_every_field() -> None:
     ]
     digests = {digest_of(changed(make.text(CHUNK_ID, start), change)) for change in changes}
     assert len(digests | {digest_of(make.text(CHUNK_ID, start))}) == len(changes) + 1
+
+
+ALL_FEATURES = predictions_pb2.VoiceFeatures(**dict.fromkeys(vocabulary.FEATURES, 0.5))
+
+predictions = st.sampled_from(
+    [
+        make.vision(CHUNK_ID),
+        make.vision(CHUNK_ID, confidence=0.123456),
+        make.vision(CHUNK_ID, confidence=7.0),
+        make.vision("nonsense"),
+        changed(make.vision(CHUNK_ID), lambda m: m.vision.ClearField("distribution")),
+        changed(make.vision(CHUNK_ID), lambda m: m.vision.distribution.probabilities.append(0.0)),
+        changed(make.vision(CHUNK_ID), lambda m: m.vision.distribution.ClearField("probabilities")),
+        make.audio(CHUNK_ID),
+        changed(make.audio(CHUNK_ID), lambda m: m.audio.ClearField("features")),
+        changed(make.audio(CHUNK_ID), lambda m: setattr(m.audio.features, "pitch_mean", -1.0)),
+        changed(make.audio(CHUNK_ID), lambda m: m.audio.features.CopyFrom(ALL_FEATURES)),
+        make.text(CHUNK_ID),
+        changed(make.text(CHUNK_ID), lambda m: m.text.ClearField("cues")),
+        changed(make.text(CHUNK_ID), lambda m: m.text.ClearField("valence")),
+        changed(make.text(CHUNK_ID), lambda m: m.text.cues.topics.append("Not an identifier")),
+        make.prediction(CHUNK_ID),
+    ]
+)
+
+
+@given(st.lists(predictions, min_size=1, max_size=12))
+def test_many_are_read_as_each_alone(messages: list[Prediction]) -> None:
+    def copies() -> list[Prediction]:
+        return [Prediction.FromString(message.SerializeToString()) for message in messages]
+
+    together, alone = copies(), copies()
+    many = read(together, np.zeros(len(messages), np.int64), np.full(len(messages), 10 * NOW))
+    each = [read_alone(message) for message in alone]
+    assert many.refused == {row: content.refused[0] for row, content in enumerate(each) if content.refused}
+    for row, content in enumerate(each):
+        if row not in many.refused:
+            assert (many.modalities[row], many.chunks[row]) == (content.modalities[0], content.chunks[0])
+            assert many.contents[row] == content.contents[0]
+            assert together[row] == alone[row]

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.content.chunk import CHUNK_MAX, chunk
+from services.ingest.content.chunk import CHUNK_MAX, chunks
+from services.ingest.content.columns import Rows
 from services.ingest.grouping import Batch, Candidate, Ledger, Origin, Stored
 from services.ingest.vocabulary import Modality, Reason
 
@@ -39,7 +41,8 @@ def batch(number: int, session: int, sent: Sequence[Copy]) -> Batch:
     candidates: list[Candidate] = []
     for index, copy in enumerate(sent):
         chunk_id = f"018f0000-0000-7000-8000-{copy.chunk:012d}"
-        fields = chunk(chunk_id, START, START + copy.interval, START, START + CHUNK_MAX)
+        times = np.array([[START], [START + copy.interval], [START], [START + CHUNK_MAX]])
+        (fields,) = chunks(Rows([0], {}), [chunk_id], *times)
         candidates.append((index, copy.modality, fields, copy.digest, repr(copy).encode()))
     return Batch(Origin(SESSIONS[session], UUID(int=0), b""), number, START, len(sent), 0, b"", candidates, [])
 

@@ -1,11 +1,13 @@
 """What the tables hold, and what the feed tells of it."""
 
+import numpy as np
+
 from quietus.common.v1.feed_pb2 import BackfillRequest, FeedPayload
 from quietus.common.v1.feed_pb2_grpc import FeedServiceStub
 from quietus.ingest.v1 import ingest_pb2
 from quietus.ingest.v1.events_pb2 import Event
-from services.ingest.content.digest import content_digest
-from services.ingest.reading import read_chunk, read_content
+from services.ingest.content.digest import content_digests
+from services.ingest.reading import read
 from services.ingest.store.predictions import LOOK_UP
 from tests.ingest import make
 from tests.ingest.suite import Person, Suite, service_token
@@ -77,9 +79,9 @@ async def test_stored_rows_say_what_was_digested(suite: Suite) -> None:
     for modality in (1, 2, 3):
         request = ingest_pb2.ListPredictionsRequest(session_id=str(session_id), modality=modality)
         for stored in (await person.stub.ListPredictions(request, metadata=person.metadata)).predictions:
-            kind, content = read_content(stored.prediction)
-            digest = content_digest(read_chunk(stored.prediction, 0, 2**62), kind, content)
-            assert digest == stored.content_digest
+            content = read([stored.prediction], np.array([0]), np.array([2**62]))
+            digests = content_digests(content.modalities, content.chunks, content.contents)
+            assert digests == [stored.content_digest]
 
 
 async def test_a_backfill_tells_each_person_the_same_in_the_same_order(suite: Suite) -> None:

@@ -1,7 +1,6 @@
 """What one stream may ask for, with a store and a client that do as they are told."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -11,8 +10,6 @@ from quietus.ingest.v1 import ingest_pb2
 from services.ingest.service.stream import Acknowledged, Answer, PredictionStream, StreamLimits
 from tests.ingest import make
 from tests.ingest.committing import RecordingLane, Store, running
-
-Requests = AsyncIterator[ingest_pb2.StreamPredictionsRequest]
 
 
 class Client:
@@ -33,11 +30,11 @@ class Client:
     def end(self) -> None:
         self.requests.put_nowait(None)
 
-    async def __aiter__(self) -> Requests:
-        while (request := await self.requests.get()) is not None:
-            if self.requests.empty():
-                self.all_taken.set()
-            yield request
+    async def read(self) -> ingest_pb2.StreamPredictionsRequest | None:
+        request = await self.requests.get()
+        if request and self.requests.empty():
+            self.all_taken.set()
+        return request
 
     async def write(self, answer: Answer) -> None:
         await self.reads.wait()
@@ -52,7 +49,7 @@ class Client:
 async def serve(client: Client, store: Store, limits: StreamLimits) -> None:
     async with running(store) as committer:
         stream = PredictionStream(RecordingLane().batches, committer, limits)
-        await stream.serve(aiter(client), client.write, DrainSignal(asyncio.Event(), 3600))
+        await stream.serve(client.read, client.write, DrainSignal(asyncio.Event(), 3600))
 
 
 def limits(batches: int = 10, predictions: int = 100, idle_seconds: float = 60) -> StreamLimits:

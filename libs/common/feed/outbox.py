@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 from zlib import crc32
 
@@ -32,8 +32,7 @@ RETURNING partition, position, commit_time
 _PARTITION_COUNT = "SELECT count(*) FROM feed_head"
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxEvent:
+class OutboxEvent(NamedTuple):
     """One event: whom it is about (None for nobody) and the serialised Event message of the slice."""
 
     user_id: UUID | None
@@ -52,7 +51,7 @@ class Batch:
 
 def partition_of(user_id: UUID | None, partitions: int) -> int:
     """The partition of everything that is about a person, the same in every process and version."""
-    return 0 if user_id is None else crc32(user_id.bytes) % partitions
+    return 0 if user_id is None or partitions == 1 else crc32(user_id.bytes) % partitions
 
 
 def payloads_by_partition(events: Iterable[OutboxEvent], partitions: int) -> dict[int, bytes]:

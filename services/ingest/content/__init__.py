@@ -1,4 +1,5 @@
-"""What a prediction says, checked and as bytes: plain values in, fields out, or `Refused` with field and reason.
+"""What predictions say, checked and as bytes: columns of plain values in, columns of fields out; rows that can't be
+taken are refused by field and reason.
 
 Its digest covers these bytes and its row is made of them. A field is its length (int32, -1 for none) and its value,
 big-endian, as in Postgres' binary COPY. Stored digests are compared for as long as predictions are kept, so this layout

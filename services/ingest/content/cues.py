@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import orjson
 
-from services.ingest.content.scalars import Refused, sized, words
+from services.ingest.content.columns import Refused
+from services.ingest.content.scalars import NONE, sized, words
 from services.ingest.vocabulary import CRISIS_SIGNALS, Reason
 
 EXTRACTOR_VERSION_MAX_BYTES = 32
@@ -32,49 +34,54 @@ class Cues(NamedTuple):
     crisis_signals: Sequence[int]
 
 
-def cues_field(cues: Cues) -> bytes:
+def cues_field(cues: Cues | None) -> bytes:
+    if cues is None:
+        return NONE
     version, language, code_switching, deflections, topics, coping, first_person, negation, absolutes, signals = cues
-    words(version, EXTRACTOR_VERSION_MAX_BYTES, "text.cues.extractor_version")
-    words(language, LANGUAGE_MAX_BYTES, "text.cues.language")
-    _identifiers(deflections, "text.cues.deflections")
-    _identifiers(topics, "text.cues.topics")
-    _identifiers(coping, "text.cues.coping")
-    _share(first_person, "text.cues.first_person")
-    _share(negation, "text.cues.negation")
-    _share(absolutes, "text.cues.absolutes")
+    _check_names(version, language)
     data = orjson.dumps(
         {
             "extractor_version": version,
             "language": language,
             "code_switching": code_switching,
-            "deflections": deflections,
-            "topics": topics,
-            "coping": coping,
+            "deflections": _identifiers(deflections, "deflections") if deflections else (),
+            "topics": _identifiers(topics, "topics") if topics else (),
+            "coping": _identifiers(coping, "coping") if coping else (),
             "first_person": first_person,
             "negation": negation,
             "absolutes": absolutes,
             "crisis_signals": _signals(signals) if signals else (),
         }
     )
+    _check_share(first_person, "first_person")
+    _check_share(negation, "negation")
+    _check_share(absolutes, "absolutes")
     return sized(b"\x01" + data)
 
 
-def _identifiers(values: Sequence[str], field: str) -> None:
+@lru_cache(maxsize=1024)
+def _check_names(version: str, language: str) -> None:
+    words(version, EXTRACTOR_VERSION_MAX_BYTES, "extractor_version")
+    words(language, LANGUAGE_MAX_BYTES, "language")
+
+
+def _identifiers(values: Sequence[str], part: str) -> Sequence[str]:
     if len(values) > IDENTIFIERS_MAX:
-        raise Refused(field, Reason.TOO_LONG)
+        raise Refused(Reason.TOO_LONG, part)
     for value in values:
         if len(value) > IDENTIFIER_MAX_BYTES:
-            raise Refused(field, Reason.TOO_LONG)
+            raise Refused(Reason.TOO_LONG, part)
         if not _IDENTIFIER(value):
-            raise Refused(field, Reason.UNKNOWN_VALUE)
+            raise Refused(Reason.UNKNOWN_VALUE, part)
+    return values
 
 
-def _share(value: float | None, field: str) -> None:
+def _check_share(value: float | None, part: str) -> None:
     if value is not None and not 0.0 <= value <= 1.0:
-        raise Refused(field, Reason.OUT_OF_RANGE)
+        raise Refused(Reason.OUT_OF_RANGE, part)
 
 
 def _signals(signals: Sequence[int]) -> list[str]:
     if len(set(signals)) != len(signals) or not all(0 < signal < len(CRISIS_SIGNALS) for signal in signals):
-        raise Refused("text.cues.crisis_signals", Reason.UNKNOWN_VALUE)
+        raise Refused(Reason.UNKNOWN_VALUE, "crisis_signals")
     return [CRISIS_SIGNALS[signal] for signal in signals]

@@ -4,44 +4,56 @@ from collections.abc import Sequence
 from functools import lru_cache
 from struct import Struct
 
-from services.ingest.content.scalars import NONE, Refused
+import numpy as np
+
+from services.ingest.content.columns import Refused, Rows, float_fields
+from services.ingest.content.scalars import NONE
 from services.ingest.vocabulary import EMOTIONS, Reason
 
 PROBABILITY_SUM_TOLERANCE = 0.001
 NO_DISTRIBUTION = 2 * NONE
 
-# Labels, and as many probabilities.
-Distribution = tuple[tuple[int, ...], Sequence[float]]
+# Labels, and as many probabilities; None: the model has none.
+Distribution = tuple[tuple[int, ...], Sequence[float]] | None
 
 _INT2_TYPE, _FLOAT4_TYPE = 21, 700
 _ARRAY = Struct(">iiiIii")
 _INT2 = Struct(">ih")
-_FLOATS = tuple(Struct(">" + count * "if") for count in range(len(EMOTIONS)))
 
 
-def distribution_fields(value: Distribution, field: str) -> bytes:
+def distributions(rows: Rows, values: Sequence[Distribution], field: str) -> list[bytes]:
     """The fields of the labels and of the probabilities."""
-    labels, probabilities = value
-    count = len(probabilities)
-    packed_labels = _labels(labels, count, field)
-    total = sum(probabilities)
-    if total != total or min(probabilities) < 0.0 or max(probabilities) > 1.0:  # noqa: PLR0124 - true of NaN alone
-        raise Refused(f"{field}.probabilities", Reason.OUT_OF_RANGE)
-    if abs(total - 1.0) > PROBABILITY_SUM_TOLERANCE:
-        raise Refused(field, Reason.BAD_DISTRIBUTION)
-    interleaved: list[float] = [4] * (2 * count)
-    interleaved[1::2] = probabilities
-    return packed_labels + _FLOATS[count].pack(*interleaved)
+
+    def of_size(size: int | None, rows: Rows, values: Sequence[Distribution]) -> list[bytes]:
+        if size is None:
+            return [NO_DISTRIBUTION] * len(values)
+        if not size:
+            return rows.fields(_refuse, values, field)
+        present = [value for value in values if value]
+        heads = rows.fields(_labels, [(labels, size) for labels, _ in present], field)
+        probabilities = np.array([numbers for _, numbers in present], np.float32)
+        total = probabilities.sum(axis=1, dtype=np.float64)
+        inside = (probabilities.min(axis=1) >= 0.0) & (probabilities.max(axis=1) <= 1.0)  # NaN is never inside
+        rows.refuse_where(~inside, f"{field}.probabilities", Reason.OUT_OF_RANGE)
+        rows.refuse_where(abs(total - 1.0) > PROBABILITY_SUM_TOLERANCE, field, Reason.BAD_DISTRIBUTION)
+        return list(map(bytes.__add__, heads, float_fields(probabilities)))
+
+    return rows.fields_by([None if value is None else len(value[1]) for value in values], values, of_size)
+
+
+def _refuse(value: Distribution) -> bytes:
+    raise Refused(Reason.BAD_DISTRIBUTION)
 
 
 @lru_cache(maxsize=1024)  # a model always sends the same ones
-def _labels(labels: tuple[int, ...], probabilities: int, field: str) -> bytes:
+def _labels(labels_and_size: tuple[tuple[int, ...], int]) -> bytes:
     """The field of the labels, and the head of the field of the probabilities."""
+    labels, probabilities = labels_and_size
     if not labels or len(labels) != probabilities or len(set(labels)) != len(labels):
-        raise Refused(field, Reason.BAD_DISTRIBUTION)
+        raise Refused(Reason.BAD_DISTRIBUTION)
     for label in labels:
         if not 0 < label < len(EMOTIONS):
-            raise Refused(f"{field}.labels", Reason.UNKNOWN_VALUE)
+            raise Refused(Reason.UNKNOWN_VALUE, "labels")
     items = b"".join([_INT2.pack(2, label) for label in labels])
     return _head(_INT2_TYPE, len(labels), 6) + items + _head(_FLOAT4_TYPE, len(labels), 8)
 

@@ -1,107 +1,104 @@
-"""The content of each modality. Scores have to be normalised: found in SCORES or VALENCES."""
+"""The content of each modality, column by column. Scores have to be normalised: found in SCORES or VALENCES."""
 
+from collections.abc import Sequence
 from struct import Struct
 
+from services.ingest.content.columns import Refused, Rows
 from services.ingest.content.cues import Cues, cues_field
-from services.ingest.content.distribution import NO_DISTRIBUTION, Distribution, distribution_fields
-from services.ingest.content.scalars import NONE, SCORES, VALENCES, Refused, member, model_version, number, sized
-from services.ingest.vocabulary import (
-    EMOTIONS,
-    FEATURE_MAXIMA,
-    FEATURES,
-    NOT_KEPT,
-    RISK_LEVELS,
-    SEALED,
-    TRANSCRIPT_STATES,
-    Reason,
-)
+from services.ingest.content.distribution import Distribution, distributions
+from services.ingest.content.features import Features, voice_features
+from services.ingest.content.scalars import SCORES, VALENCES, Members, model_version, sized
+from services.ingest.vocabulary import EMOTIONS, NOT_KEPT, RISK_LEVELS, SEALED, TRANSCRIPT_STATES, Reason
 
 FRAMES_MAX = 1_000_000
 SEALED_TRANSCRIPT_MAX_BYTES = 65_536
 
+_EMOTIONS, _RISK_LEVELS, _TRANSCRIPT_STATES = map(Members, (EMOTIONS, RISK_LEVELS, TRANSCRIPT_STATES))
 _INT4 = Struct(">ii")
-_NO_FEATURES = len(FEATURES) * NONE
 
 
 def vision(
-    emotion: int,
-    confidence: float,
-    distress_score: float,
-    frames_processed: int,
-    distribution: Distribution | None,
-    version: str,
-) -> bytes:
-    if frames_processed > FRAMES_MAX:
-        raise Refused("vision.frames_processed", Reason.OUT_OF_RANGE)
-    return (
-        member(emotion, EMOTIONS, "vision.emotion")
-        + SCORES[confidence]
-        + SCORES[distress_score]
-        + _INT4.pack(4, frames_processed)
-        + (distribution_fields(distribution, "vision.distribution") if distribution else NO_DISTRIBUTION)
-        + model_version(version, "vision.model_version")
+    rows: Rows,
+    emotion: Sequence[int],
+    confidence: Sequence[float],
+    distress_score: Sequence[float],
+    frames_processed: Sequence[int],
+    distribution: Sequence[Distribution],
+    version: Sequence[str],
+) -> list[bytes]:
+    return _joined(
+        rows.fields(_EMOTIONS.__getitem__, emotion, "vision.emotion"),
+        rows.fields(SCORES.__getitem__, confidence, "vision.confidence"),
+        rows.fields(SCORES.__getitem__, distress_score, "vision.distress_score"),
+        rows.fields(_frames, frames_processed, "vision.frames_processed"),
+        distributions(rows, distribution, "vision.distribution"),
+        rows.fields(model_version, version, "vision.model_version"),
     )
 
 
 def audio(
-    emotion: int,
-    stress_score: float,
-    confidence: float,
-    distribution: Distribution | None,
-    features: tuple[float | None, ...] | None,
-    version: str,
-) -> bytes:
-    """`features` in the order of FEATURES; None was not measured."""
-    return (
-        member(emotion, EMOTIONS, "audio.emotion")
-        + SCORES[stress_score]
-        + SCORES[confidence]
-        + (distribution_fields(distribution, "audio.distribution") if distribution else NO_DISTRIBUTION)
-        + (_features(features) if features else _NO_FEATURES)
-        + model_version(version, "audio.model_version")
+    rows: Rows,
+    emotion: Sequence[int],
+    stress_score: Sequence[float],
+    confidence: Sequence[float],
+    distribution: Sequence[Distribution],
+    features: Sequence[Features],
+    version: Sequence[str],
+) -> list[bytes]:
+    return _joined(
+        rows.fields(_EMOTIONS.__getitem__, emotion, "audio.emotion"),
+        rows.fields(SCORES.__getitem__, stress_score, "audio.stress_score"),
+        rows.fields(SCORES.__getitem__, confidence, "audio.confidence"),
+        distributions(rows, distribution, "audio.distribution"),
+        voice_features(rows, features, "audio.features"),
+        rows.fields(model_version, version, "audio.model_version"),
     )
 
 
 def text(
-    risk_level: int,
-    distress_probability: float,
-    confidence: float,
-    valence: float | None,
-    cues: Cues | None,
-    sealed_transcript: bytes,
-    transcript_state: int,
-    version: str,
-) -> bytes:
-    """`transcript_state` as given by known_state."""
-    return b"".join(
-        (
-            member(risk_level, RISK_LEVELS, "text.risk_level"),
-            SCORES[distress_probability],
-            SCORES[confidence],
-            NONE if valence is None else VALENCES[valence],
-            NONE if cues is None else cues_field(cues),
-            sized(sealed_transcript),
-            member(transcript_state, TRANSCRIPT_STATES, "text.transcript_state"),
-            model_version(version, "text.model_version"),
-        )
+    rows: Rows,
+    risk_level: Sequence[int],
+    distress_probability: Sequence[float],
+    confidence: Sequence[float],
+    valence: Sequence[float | None],
+    cues: Sequence[Cues | None],
+    transcript: Sequence[tuple[bytes, int]],
+    version: Sequence[str],
+) -> list[bytes]:
+    """`transcript` is what was sealed and what became of it, as known_state gives it."""
+    return _joined(
+        rows.fields(_RISK_LEVELS.__getitem__, risk_level, "text.risk_level"),
+        rows.fields(SCORES.__getitem__, distress_probability, "text.distress_probability"),
+        rows.fields(SCORES.__getitem__, confidence, "text.confidence"),
+        rows.fields(VALENCES.__getitem__, valence, "text.valence"),
+        rows.fields(cues_field, cues, "text.cues"),
+        rows.fields(_transcript, transcript, "text"),
+        rows.fields(model_version, version, "text.model_version"),
     )
 
 
-def known_state(state: int, sealed_transcript: bytes) -> int:
-    """SEALED exactly when a sealed transcript is there; said nothing means NOT_KEPT."""
-    if len(sealed_transcript) > SEALED_TRANSCRIPT_MAX_BYTES:
-        raise Refused("text.sealed_transcript", Reason.TOO_LONG)
-    if state == SEALED and not sealed_transcript:
-        raise Refused("text.sealed_transcript", Reason.MISSING)
-    if sealed_transcript and state != SEALED:
-        raise Refused("text.transcript_state", Reason.UNKNOWN_VALUE)
-    return state or NOT_KEPT
+def known_state(sealed_transcript: bytes, state: int) -> int:
+    """Nothing sealed and nothing said means NOT_KEPT."""
+    return state if state or sealed_transcript else NOT_KEPT
 
 
-def _features(values: tuple[float | None, ...]) -> bytes:
-    return b"".join(
-        [
-            number(value, maximum, f"audio.features.{name}")
-            for value, (name, maximum) in zip(values, FEATURE_MAXIMA.items(), strict=True)
-        ]
-    )
+def _joined(*columns: list[bytes]) -> list[bytes]:
+    return list(map(b"".join, zip(*columns, strict=True)))
+
+
+def _frames(count: int) -> bytes:
+    if count > FRAMES_MAX:
+        raise Refused(Reason.OUT_OF_RANGE)
+    return _INT4.pack(4, count)
+
+
+def _transcript(value: tuple[bytes, int]) -> bytes:
+    """SEALED exactly when a sealed transcript is there."""
+    sealed, state = value
+    if len(sealed) > SEALED_TRANSCRIPT_MAX_BYTES:
+        raise Refused(Reason.TOO_LONG, "sealed_transcript")
+    if state == SEALED and not sealed:
+        raise Refused(Reason.MISSING, "sealed_transcript")
+    if state not in _TRANSCRIPT_STATES or (sealed and state != SEALED):
+        raise Refused(Reason.UNKNOWN_VALUE, "transcript_state")
+    return sized(sealed) + _TRANSCRIPT_STATES[state]

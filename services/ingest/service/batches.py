@@ -1,30 +1,24 @@
-"""Makes a session's batches ready to be stored: checked, normalised, digested and packed before they wait."""
+"""Makes batches ready to be stored: checked, normalised, digested and packed, as many at once as there are."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import NamedTuple
+
+import numpy as np
 
 from libs.common.rpc.errors import AppError, ErrorKind
-from quietus.ingest.v1.predictions_pb2 import PredictionBatch
+from quietus.ingest.v1.predictions_pb2 import Prediction, PredictionBatch
 from services.ingest.content.chunk import earliest_start, latest_end
-from services.ingest.content.digest import content_digest
-from services.ingest.content.scalars import Refused
+from services.ingest.content.columns import Refusals
+from services.ingest.content.digest import content_digests
 from services.ingest.events import event_head
 from services.ingest.grouping import Batch, Candidate, Origin, Refusal
-from services.ingest.reading import read_chunk, read_content
+from services.ingest.reading import read
 from services.ingest.sessions import Session
-from services.ingest.store.rows import batch_fields, row, session_fields
+from services.ingest.store.rows import batch_fields, rows, session_fields
 
 PREDICTIONS_MAX = 5_000
-
-
-@dataclass(slots=True)
-class Arrival:
-    """A batch as it came. `receive_time` in microseconds since 1970."""
-
-    message: PredictionBatch
-    receive_time: int
-    size_predictions: int
-    size_bytes: int
 
 
 class SessionBatches:
@@ -32,46 +26,77 @@ class SessionBatches:
 
     def __init__(self, session: Session) -> None:
         key = session.key
-        self._start_time = session.start_microseconds
-        self._earliest_start = earliest_start(self._start_time)
-        self._row_head = session_fields(key.session_id, key.user_id)
-        self._origin = Origin(key.session_id.bytes, key.user_id, event_head(key))
+        self.start_time = session.start_microseconds
+        self.earliest_start = earliest_start(self.start_time)
+        self.row_head = session_fields(key.session_id, key.user_id)
+        self.origin = Origin(key.session_id.bytes, key.user_id, event_head(key))
 
-    def arrive(self, message: PredictionBatch) -> Arrival:
+    def arrive(self, message: PredictionBatch) -> "Arrival":
         """INVALID_ARGUMENT BATCH_EMPTY, BATCH_TOO_LARGE, BATCH_NUMBER_NOT_GROWING."""
-        size = len(message.predictions)
+        number, predictions = message.batch_number, message.predictions
+        size = len(predictions)
         if not size:
             raise AppError(ErrorKind.INVALID_ARGUMENT, "BATCH_EMPTY", field="batch.predictions")
         if size > PREDICTIONS_MAX:
             raise AppError(ErrorKind.INVALID_ARGUMENT, "BATCH_TOO_LARGE", field="batch.predictions")
-        if message.batch_number < 1:
+        if number < 1:
             raise AppError(ErrorKind.INVALID_ARGUMENT, "BATCH_NUMBER_NOT_GROWING", field="batch.batch_number")
-        return Arrival(message, time.time_ns() // 1000, size, message.ByteSize())
+        return Arrival(self, message, predictions, number, _now(), size, message.ByteSize())
 
-    def prepare(self, arrival: Arrival) -> Batch:
-        """Normalises the message in place, and takes out of it what the contract doesn't know, which nobody checked."""
-        message, receive_time = arrival.message, arrival.receive_time
-        message.DiscardUnknownFields()
-        earliest, latest = self._earliest_start, latest_end(self._start_time, receive_time)
-        shared = self._row_head + batch_fields(receive_time, message.batch_number)
-        candidates: list[Candidate] = []
-        refusals: list[Refusal] = []
-        for index, prediction in enumerate(message.predictions):
-            try:
-                chunk = read_chunk(prediction, earliest, latest)
-                modality, content = read_content(prediction)
-            except Refused as refused:
-                refusals.append(Refusal(index, refused.field, refused.reason))
-                continue
-            digest = content_digest(chunk, modality, content)
-            candidates.append((index, modality, chunk, digest, row(modality, shared, index, digest, chunk, content)))
-        return Batch(
-            self._origin,
-            message.batch_number,
-            receive_time,
-            arrival.size_predictions,
-            arrival.size_bytes,
-            message.SerializeToString(),
-            candidates,
-            refusals,
-        )
+
+class Arrival(NamedTuple):
+    """A batch as it came. `receive_time` in microseconds since 1970."""
+
+    session: SessionBatches
+    message: PredictionBatch
+    predictions: Sequence[Prediction]
+    number: int
+    receive_time: int
+    size_predictions: int
+    size_bytes: int
+
+
+def _now() -> int:
+    """To the millisecond: what comes within one shares the bytes of its time."""
+    return time.time_ns() // 1_000_000 * 1000
+
+
+def prepare(arrivals: Sequence[Arrival]) -> list[Batch]:
+    """Normalises the messages in place, and takes out of them what the contract doesn't know, which nobody checked."""
+    for arrival in arrivals:
+        arrival.message.DiscardUnknownFields()
+    sizes = [arrival.size_predictions for arrival in arrivals]
+    earliest = np.repeat([arrival.session.earliest_start for arrival in arrivals], sizes)
+    latest = np.repeat([latest_end(arrival.session.start_time, arrival.receive_time) for arrival in arrivals], sizes)
+    predictions = [prediction for arrival in arrivals for prediction in arrival.predictions]
+    content = read(predictions, earliest, latest)
+    digests = content_digests(content.modalities, content.chunks, content.contents)
+    indexes = [index for size in sizes for index in range(size)]
+    heads = [arrival.session.row_head + batch_fields(arrival.receive_time, arrival.number) for arrival in arrivals]
+    row_heads = [head for head, size in zip(heads, sizes, strict=True) for _ in range(size)]
+    packed = rows(content.modalities, row_heads, indexes, digests, content.chunks, content.contents)
+    candidates = list(zip(indexes, content.modalities, content.chunks, digests, packed, strict=True))
+    ends = list(accumulate(sizes))
+    return [
+        _batch(arrival, range(end - arrival.size_predictions, end), candidates, content.refused)
+        for arrival, end in zip(arrivals, ends, strict=True)
+    ]
+
+
+def _batch(arrival: Arrival, of_batch: range, candidates: Sequence[Candidate], refused: Refusals) -> Batch:
+    """`of_batch` are its rows among those of all batches."""
+    good = candidates[of_batch.start : of_batch.stop]
+    bad: list[Refusal] = []
+    if refused and not refused.keys().isdisjoint(of_batch):
+        good = [candidates[row] for row in of_batch if row not in refused]
+        bad = [Refusal(row - of_batch.start, *refused[row]) for row in of_batch if row in refused]
+    return Batch(
+        arrival.session.origin,
+        arrival.number,
+        arrival.receive_time,
+        arrival.size_predictions,
+        arrival.size_bytes,
+        arrival.message.SerializeToString(),
+        good,
+        bad,
+    )

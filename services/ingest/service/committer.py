@@ -1,7 +1,9 @@
 """Group commit: batches of many streams become one transaction.
 
 A group starts at once when nothing was committed lately. Under load the next one fills while one commits, and for some
-milliseconds at least: a commit and its acknowledgements cost about the same whatever the group holds.
+milliseconds at least: a commit and its acknowledgements cost about the same whatever the group holds. What arrives is
+made ready in slices of many batches, since a slice has a price of its own: while a group commits as soon as a slice is
+full, and the rest when its turn comes.
 """
 
 import asyncio
@@ -15,12 +17,12 @@ import structlog
 from libs.common.observability.failure import describe_failure
 from libs.common.rpc.errors import AppError, ErrorKind
 from services.ingest.grouping import Batch, Outcome
-from services.ingest.service.batches import Arrival, SessionBatches
+from services.ingest.service.batches import Arrival, SessionBatches, prepare
 
 log = structlog.get_logger()
 
-# Preparing gives way after this long, so that a commit that waits for the event loop doesn't wait for a whole backlog.
-PREPARE_SLICE_SECONDS = 0.001
+# Predictions. Takes about two milliseconds, after which everything else has its turn.
+SLICE = 256
 
 Verdict = Outcome | AppError
 Commit = Callable[[Sequence[Batch]], Awaitable[Sequence[Verdict]]]
@@ -34,8 +36,8 @@ class Lane(ABC):
         self.error: AppError | None = None
 
     @abstractmethod
-    def committed(self, outcomes: Sequence[Outcome]) -> None:
-        """These batches, the next in order, are durable."""
+    def committed(self, outcome: Outcome) -> None:
+        """A batch, the next in order, is durable."""
 
     def failed(self, error: AppError) -> None:
         """None of the other batches is or will be stored, except by a COMMIT that nobody answered."""
@@ -59,10 +61,11 @@ class Committer:
         self._commit = commit
         self._limits = limits
         self._arrivals: deque[tuple[Lane, Arrival]] = deque()
+        self._arrived_predictions = 0
         self._prepared: deque[tuple[Lane, Batch]] = deque()
         self._queued_bytes = 0
         self._something_arrived = asyncio.Event()
-        self._something_prepared = asyncio.Event()
+        self._slice_arrived = asyncio.Event()
         self._room = asyncio.Event()
 
     @property
@@ -81,48 +84,64 @@ class Committer:
             raise lane.error
         self._arrivals.append((lane, arrival))
         self._queued_bytes += arrival.size_bytes
+        self._arrived_predictions += arrival.size_predictions
         self._something_arrived.set()
+        if self._arrived_predictions >= SLICE:
+            self._slice_arrived.set()
 
     async def run(self) -> None:
         """Forever."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._prepare_arrivals())
+            group.create_task(self._prepare_slices())
             group.create_task(self._commit_groups())
 
-    async def _prepare_arrivals(self) -> None:
-        loop = asyncio.get_running_loop()
+    async def _prepare_slices(self) -> None:
         while True:
-            await self._something_arrived.wait()
-            self._something_arrived.clear()
-            slice_end = loop.time() + PREPARE_SLICE_SECONDS
-            while self._arrivals:
-                self._prepare(*self._arrivals.popleft())
-                if loop.time() >= slice_end:
-                    await asyncio.sleep(0)
-                    slice_end = loop.time() + PREPARE_SLICE_SECONDS
+            await self._slice_arrived.wait()
+            self._slice_arrived.clear()
+            while self._arrived_predictions >= SLICE:
+                self._prepare_slice()
+                await asyncio.sleep(0)
 
-    def _prepare(self, lane: Lane, arrival: Arrival) -> None:
+    def _prepare_slice(self) -> None:
+        arrived: list[tuple[Lane, Arrival]] = []
+        predictions = 0
+        while self._arrivals and predictions < SLICE:
+            lane, arrival = self._arrivals.popleft()
+            arrived.append((lane, arrival))
+            predictions += arrival.size_predictions
+        self._arrived_predictions -= predictions
         try:
-            batch = lane.batches.prepare(arrival)
-        except Exception as error:  # whatever one client sent, the others go on
+            batches = prepare([arrival for _, arrival in arrived])
+        except Exception:
+            for lane, arrival in arrived:
+                self._prepare_alone(lane, arrival)
+        else:
+            self._prepared.extend((lane, batch) for (lane, _), batch in zip(arrived, batches, strict=True))
+
+    def _prepare_alone(self, lane: Lane, arrival: Arrival) -> None:
+        """Whatever one client sent, the others go on."""
+        try:
+            self._prepared.append((lane, prepare([arrival])[0]))
+        except Exception as error:
             log.error("a batch can't be read", **describe_failure(error))
             self._queued_bytes -= arrival.size_bytes
             lane.failed(AppError(ErrorKind.INTERNAL, "INTERNAL"))
-            return
-        self._prepared.append((lane, batch))
-        self._something_prepared.set()
 
     async def _commit_groups(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await self._something_prepared.wait()
-            self._something_prepared.clear()
-            while group := self._next_group():
+            await self._something_arrived.wait()
+            self._something_arrived.clear()
+            while group := await self._next_group():
                 start = loop.time()
                 await self._settle(group)
                 await asyncio.sleep(start + self._limits.group_interval_seconds - loop.time())
 
-    def _next_group(self) -> list[tuple[Lane, Batch]]:
+    async def _next_group(self) -> list[tuple[Lane, Batch]]:
+        while self._arrivals and len(self._prepared) < self._limits.group_predictions:
+            self._prepare_slice()
+            await asyncio.sleep(0)
         group: list[tuple[Lane, Batch]] = []
         predictions = size = 0
         while self._prepared and predictions < self._limits.group_predictions and size < self._limits.group_bytes:
@@ -136,38 +155,31 @@ class Committer:
         return group
 
     async def _settle(self, group: Sequence[tuple[Lane, Batch]]) -> None:
-        by_lane: dict[Lane, list[Batch]] = {}
-        for lane, batch in group:
-            by_lane.setdefault(lane, []).append(batch)
         try:
-            verdicts = await self._commit([batch for batches in by_lane.values() for batch in batches])
+            verdicts = await self._commit([batch for _, batch in group])
         except Exception as error:
-            await self._settle_failed(by_lane, error)
+            await self._settle_failed(group, error)
             return
-        answers = iter(verdicts)
-        for lane, batches in by_lane.items():
-            _tell(lane, [next(answers) for _ in batches])
+        for (lane, _), verdict in zip(group, verdicts, strict=True):
+            if lane.error:
+                continue
+            if isinstance(verdict, AppError):
+                lane.failed(verdict)
+            else:
+                lane.committed(verdict)
 
-    async def _settle_failed(self, by_lane: dict[Lane, list[Batch]], error: Exception) -> None:
+    async def _settle_failed(self, group: Sequence[tuple[Lane, Batch]], error: Exception) -> None:
         """Every lane for itself, so that only the guilty one fails; unless it is the database that fails everybody."""
+        by_lane: dict[Lane, list[tuple[Lane, Batch]]] = {}
+        for lane, batch in group:
+            by_lane.setdefault(lane, []).append((lane, batch))
         if isinstance(error, AppError) and error.kind is ErrorKind.UNAVAILABLE:
             for lane in by_lane:
                 lane.failed(error)
         elif len(by_lane) > 1:
-            for lane, batches in by_lane.items():
-                await self._settle([(lane, batch) for batch in batches])
+            for batches in by_lane.values():
+                await self._settle(batches)
         else:
             log.error("a stream's batches can't be stored", **describe_failure(error))
             for lane in by_lane:
                 lane.failed(error if isinstance(error, AppError) else AppError(ErrorKind.INTERNAL, "INTERNAL"))
-
-
-def _tell(lane: Lane, verdicts: Sequence[Verdict]) -> None:
-    outcomes: list[Outcome] = []
-    for verdict in verdicts:
-        if isinstance(verdict, AppError):
-            lane.committed(outcomes)
-            lane.failed(verdict)
-            return
-        outcomes.append(verdict)
-    lane.committed(outcomes)

@@ -53,9 +53,9 @@ class _SingleBatch(Lane):
         super().__init__(batches)
         self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
-    def committed(self, outcomes: Sequence[Outcome]) -> None:
-        if outcomes and not self.outcome.done():  # a caller that went away has cancelled it
-            self.outcome.set_result(outcomes[0])
+    def committed(self, outcome: Outcome) -> None:
+        if not self.outcome.done():  # a caller that went away has cancelled it
+            self.outcome.set_result(outcome)
 
     def failed(self, error: AppError) -> None:
         super().failed(error)

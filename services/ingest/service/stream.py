@@ -1,13 +1,12 @@
 """One open stream: takes batches as fast as they can be stored, and acknowledges them once they are."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from libs.common.rpc.drain import DrainSignal
 from libs.common.rpc.errors import AppError, ErrorKind
 from quietus.ingest.v1.ingest_pb2 import StreamPredictionsRequest
-from quietus.ingest.v1.predictions_pb2 import PredictionBatch
 from services.ingest.grouping import Outcome
 from services.ingest.service.batches import SessionBatches
 from services.ingest.service.committer import Committer, Lane
@@ -34,7 +33,9 @@ class Drain:
 
 Answer = Acknowledged | Drain
 Write = Callable[[Answer], Awaitable[None]]
-Requests = AsyncIterator[StreamPredictionsRequest]
+Task = asyncio.Task[None]
+# What it gives at the end of the stream is false.
+Read = Callable[[], Awaitable[StreamPredictionsRequest | None]]
 
 
 class PredictionStream(Lane):
@@ -48,70 +49,71 @@ class PredictionStream(Lane):
         self._durable: list[Outcome] = []
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._read_time = self._loop.time()
 
-    def committed(self, outcomes: Sequence[Outcome]) -> None:
-        self._durable.extend(outcomes)
+    def committed(self, outcome: Outcome) -> None:
+        self._durable.append(outcome)
         self._wake.set()
 
     def failed(self, error: AppError) -> None:
         super().failed(error)
         self._wake.set()
 
-    async def serve(self, requests: Requests, write: Write, drain: DrainSignal) -> None:
+    async def serve(self, read: Read, write: Write, drain: DrainSignal) -> None:
         """Returns when the client or the drain has ended the stream and everything that was taken is acknowledged."""
-        reader = asyncio.create_task(self._read(requests))
+        reader = asyncio.create_task(self._read(read))
         drained = asyncio.create_task(drain.wait())
         idle = asyncio.create_task(self._fall_idle())
         for task in (reader, drained, idle):
             task.add_done_callback(lambda _: self._wake.set())
         try:
-            while True:
-                await self._wake.wait()
-                self._wake.clear()
-                if drained.done() and not reader.done():
-                    await _cancelled(reader)
-                    await self._write(write, Drain())
-                await self._acknowledge(write)
-                if self.error:
-                    raise self.error
-                if reader.done() and not self._batches_in_flight:
-                    return _result_of(reader)
-                if idle.done():
-                    raise AppError(ErrorKind.DEADLINE_EXCEEDED, "STREAM_IDLE", "nothing was sent for too long")
+            async with asyncio.timeout(None) as self._patience:
+                await self._answer(write, reader, drained, idle)
+        except TimeoutError as error:
+            raise AppError(ErrorKind.DEADLINE_EXCEEDED, "STREAM_IDLE", "answers are not read") from error
         finally:
             await _cancelled(reader, drained, idle)
 
-    async def _read(self, requests: Requests) -> None:
-        async for request in requests:
-            self._read_time = self._loop.time()
-            if request.HasField("open"):
-                raise AppError(ErrorKind.INVALID_ARGUMENT, "STREAM_ALREADY_OPENED")
+    async def _answer(self, write: Write, reader: Task, drained: Task, idle: Task) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if drained.done() and not reader.done():
+                await _cancelled(reader)
+                await self._write(write, Drain())
+            await self._acknowledge(write)
+            if self.error:
+                raise self.error
+            if reader.done() and not self._batches_in_flight:
+                return _result_of(reader)
+            if idle.done():
+                raise AppError(ErrorKind.DEADLINE_EXCEEDED, "STREAM_IDLE", "nothing was sent for too long")
+
+    async def _read(self, read: Read) -> None:
+        while request := await read():
             if self._committer.is_full:
                 await self._committer.room()
-            self._take(request.batch)
+            self._take(request)
 
     async def _fall_idle(self) -> None:
         """Returns when the client has sent nothing for too long while it wasn't waiting for us."""
-        quiet_seconds = 0.0
-        while quiet_seconds < self._limits.idle_seconds:
-            await asyncio.sleep(self._limits.idle_seconds - quiet_seconds)
-            quiet_seconds = 0.0 if self._batches_in_flight else self._loop.time() - self._read_time
+        heard_number = None
+        while self._batches_in_flight or heard_number != self._newest_number:
+            heard_number = self._newest_number
+            await asyncio.sleep(self._limits.idle_seconds)
 
-    def _take(self, message: PredictionBatch) -> None:
-        arrival = self.batches.arrive(message)
-        size = arrival.size_predictions
-        if message.batch_number <= self._newest_number:
+    def _take(self, request: StreamPredictionsRequest) -> None:
+        if request.HasField("open"):
+            raise AppError(ErrorKind.INVALID_ARGUMENT, "STREAM_ALREADY_OPENED")
+        arrival = self.batches.arrive(request.batch)
+        if arrival.number <= self._newest_number:
             raise AppError(ErrorKind.INVALID_ARGUMENT, "BATCH_NUMBER_NOT_GROWING", field="batch.batch_number")
-        if (
-            self._batches_in_flight >= self._limits.credit_batches
-            or self._predictions_in_flight + size > self._limits.credit_predictions
-        ):
+        size = self._predictions_in_flight + arrival.size_predictions
+        if self._batches_in_flight >= self._limits.credit_batches or size > self._limits.credit_predictions:
             raise AppError(ErrorKind.RESOURCE_EXHAUSTED, "CREDIT_EXCEEDED", "more is in flight than was granted")
         self._committer.submit(self, arrival)
-        self._newest_number = message.batch_number
+        self._newest_number = arrival.number
         self._batches_in_flight += 1
-        self._predictions_in_flight += size
+        self._predictions_in_flight = size
 
     async def _acknowledge(self, write: Write) -> None:
         if not self._durable:
@@ -119,24 +121,23 @@ class PredictionStream(Lane):
         durable, self._durable = self._durable, []
         self._batches_in_flight -= len(durable)
         self._predictions_in_flight -= sum([outcome.size_predictions for outcome in durable])
-        outcomes = [outcome for outcome in durable if not outcome.whole]
+        outcomes = [outcome for outcome in durable if outcome.accepted != outcome.size_predictions]
         await self._write(write, Acknowledged(durable[-1].batch_number, outcomes))
 
     async def _write(self, write: Write, answer: Answer) -> None:
-        try:
-            async with asyncio.timeout(self._limits.idle_seconds):
-                await write(answer)
-        except TimeoutError as error:
-            raise AppError(ErrorKind.DEADLINE_EXCEEDED, "STREAM_IDLE", "answers are not read") from error
+        """Gives up on a client that doesn't read; the time for it is set and unset, since a new one costs more."""
+        self._patience.reschedule(self._loop.time() + self._limits.idle_seconds)
+        await write(answer)
+        self._patience.reschedule(None)
 
 
-async def _cancelled(*tasks: asyncio.Task[None]) -> None:
+async def _cancelled(*tasks: Task) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _result_of(task: asyncio.Task[None]) -> None:
+def _result_of(task: Task) -> None:
     """Raises what the task raised; a cancelled one has nothing to say."""
     if not task.cancelled():
         task.result()

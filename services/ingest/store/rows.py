@@ -1,6 +1,6 @@
 """Rows for binary COPY: what a generic codec makes of a numeric alone costs more than a row that is made of bytes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from struct import Struct
 from uuid import UUID
 
@@ -53,11 +53,24 @@ def batch_fields(receive_time: int, batch_number: int) -> bytes:
     return _BATCH.pack(8, receive_time - EPOCH_2000, 8, batch_number)
 
 
-def row(modality: Modality, batch: bytes, index: int, digest: bytes, chunk: bytes, content: bytes) -> bytes:
-    """`batch` is session_fields and batch_fields; the row's id is its chunk id."""
-    return b"".join(
-        (_COUNT[modality], batch, chunk[ID_FIELD], chunk, _INDEX_AND_DIGEST.pack(2, index, 32, digest), content)
+def rows(
+    modalities: Iterable[Modality],
+    batches: Iterable[bytes],
+    indexes: Iterable[int],
+    digests: Iterable[bytes],
+    chunks: Sequence[bytes],
+    contents: Iterable[bytes],
+) -> list[bytes]:
+    """`batches` are session_fields and batch_fields; a row's id is its chunk id."""
+    columns = (
+        map(_COUNT.__getitem__, modalities),
+        batches,
+        [chunk[ID_FIELD] for chunk in chunks],
+        chunks,
+        [_INDEX_AND_DIGEST.pack(2, index, 32, digest) for index, digest in zip(indexes, digests, strict=True)],
+        contents,
     )
+    return list(map(b"".join, zip(*columns, strict=True)))
 
 
 def copy_data(rows: Sequence[bytes]) -> Iterator[bytes]:
