@@ -25,7 +25,7 @@ class Tail:
     """
 
     def __init__(
-        self, database: Database, metrics: Metrics, max_bytes: int = 64 * 1024 * 1024, poll_seconds: float = 1.0
+        self, database: Database, metrics: Metrics, max_bytes: int = 16 * 1024 * 1024, poll_seconds: float = 1.0
     ) -> None:
         self._database = database
         self._metrics = metrics
