@@ -31,7 +31,7 @@ from services.ingest.service.predictions import Predictions
 from services.ingest.service.recording import Recorder
 from services.ingest.service.sessions import Sessions
 from services.ingest.service.stream import StreamLimits
-from services.ingest.servicer import SERVICE, UNVALIDATED_METHODS, IngestServicer
+from services.ingest.servicer import RAW_METHODS, SERVICE, IngestServicer
 from services.ingest.settings import IngestSettings
 
 NAME = "ingest"
@@ -73,7 +73,7 @@ def make_parts(settings: IngestSettings, database: Database, metrics: Metrics, c
             "quietus.common.v1.FeedService",
         ),
     )
-    return Parts(ServerParts(NAME, servicers, UNVALIDATED_METHODS), committer, tail)
+    return Parts(ServerParts(NAME, servicers, RAW_METHODS), committer, tail)
 
 
 def open_database(settings: IngestSettings) -> Database:

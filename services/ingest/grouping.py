@@ -83,7 +83,7 @@ class Ledger:
     def decide(self, batch: Batch) -> Outcome:
         session_id = batch.origin.session_id
         accepted: list[int] = []
-        refusals: list[Refusal] = []
+        refusals = list(batch.refusals)
         duplicates = 0
         for index, modality, chunk, digest, row in batch.candidates:
             key = session_id + chunk[ID]
@@ -102,7 +102,7 @@ class Ledger:
                 accepted.append(index)
         if accepted:
             self.accepted.append((batch, accepted))
-        return Outcome(batch.number, batch.size_predictions, len(accepted), duplicates, [*batch.refusals, *refusals])
+        return Outcome(batch.number, batch.size_predictions, len(accepted), duplicates, refusals)
 
     def unseen(self, modality: Modality) -> list[ChunkKey]:
         """Chunks that the group brings without this modality: another interval may stand in its table."""

@@ -10,21 +10,25 @@ from libs.common.rpc.call import ServicerContext
 from libs.common.rpc.caller import current_caller
 from libs.common.rpc.drain import current_drain
 from libs.common.rpc.errors import AppError, ErrorKind
+from libs.common.rpc.validation import parser
 from libs.common.timestamps import to_datetime, to_timestamp
 from quietus.common.v1 import types_pb2
 from quietus.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from services.ingest.messages import to_answer, to_outcome, to_session, to_stored_prediction
 from services.ingest.service.predictions import Predictions
 from services.ingest.service.sessions import Sessions
-from services.ingest.service.stream import Answer, Read
+from services.ingest.service.stream import Answer, Read, parse_request
 from services.ingest.vocabulary import Modality
 
 SESSIONS_PAGE_DEFAULT, SESSIONS_PAGE_MAX = 50, 200
 PREDICTIONS_PAGE_DEFAULT, PREDICTIONS_PAGE_MAX = 200, 1000
 
 SERVICE = "quietus.ingest.v1.IngestService"
-# Predictions are checked one by one, so that a bad one doesn't refuse its batch.
-UNVALIDATED_METHODS = (f"/{SERVICE}/StreamPredictions", f"/{SERVICE}/RecordPredictions")
+# Predictions are checked one by one, so that a bad one doesn't refuse its batch, and when their group is made.
+RAW_METHODS = (f"/{SERVICE}/StreamPredictions", f"/{SERVICE}/RecordPredictions")
+
+
+_parse_single = parser(ingest_pb2.RecordPredictionsRequest)
 
 
 class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
@@ -91,9 +95,10 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             response.next_page_token = self._page_tokens.seal(scope, [str(found[size - 1].chunk_id)])
         return response
 
-    async def RecordPredictions(
-        self, request: ingest_pb2.RecordPredictionsRequest, context: ServicerContext
+    async def RecordPredictions(  # type: ignore[override]  # a raw method
+        self, message: bytes, context: ServicerContext
     ) -> ingest_pb2.RecordPredictionsResponse:
+        request = _parse_single(message)
         session_id = _session_id(request.session_id)
         outcome = await self._predictions.record(current_caller(), session_id, request.batch)
         return ingest_pb2.RecordPredictionsResponse(outcome=to_outcome(outcome))
@@ -119,10 +124,11 @@ async def _opened(read: Read, idle_seconds: float) -> UUID:
     """The session that the first message names. STREAM_NOT_OPENED, STREAM_IDLE."""
     try:
         async with asyncio.timeout(idle_seconds):
-            request = await read()
+            message = await read()
     except TimeoutError as error:
         raise AppError(ErrorKind.DEADLINE_EXCEEDED, "STREAM_IDLE", "nothing was sent for too long") from error
-    if not request or not request.HasField("open"):
+    request = parse_request(message) if message else None
+    if request is None or not request.HasField("open"):
         raise AppError(ErrorKind.INVALID_ARGUMENT, "STREAM_NOT_OPENED", "the first message opens")
     return _session_id(request.open.session_id)
 

@@ -19,7 +19,7 @@ async def acknowledge_first(self: Recorder, group: Sequence[Batch]) -> Sequence[
     task = asyncio.create_task(_store_later(self, group))
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
-    return [Outcome(batch.number, len(batch.candidates)) for batch in group]
+    return [Outcome(batch.number, batch.size_predictions, len(batch.candidates)) for batch in group]
 
 
 async def _store_later(recorder: Recorder, group: Sequence[Batch]) -> None:

@@ -6,9 +6,10 @@ from contextlib import asynccontextmanager
 from uuid import uuid4
 
 from libs.common.rpc.errors import AppError
+from quietus.ingest.v1.predictions_pb2 import PredictionBatch
 from quietus_edge.ids import uuid7
 from services.ingest.grouping import Batch, Outcome
-from services.ingest.service.batches import SessionBatches
+from services.ingest.service.batches import Arrival, SessionBatches
 from services.ingest.service.committer import Committer, Lane, Limits, Verdict
 from services.ingest.sessions import Session, SessionKey, Status
 from tests.ingest import make
@@ -19,13 +20,17 @@ LIMITS = Limits(group_predictions=10, group_bytes=1_000_000, group_interval_seco
 class RecordingLane(Lane):
     def __init__(self) -> None:
         session = Session(SessionKey(uuid7(), uuid4(), "anon"), Status.ACTIVE, make.now(), None, make.now(), None)
-        super().__init__(SessionBatches(session))
+        super().__init__()
+        self.batches = SessionBatches(session)
         self.durable: list[int] = []
         self.news = asyncio.Event()
 
     def send(self, committer: Committer, number: int, predictions: int = 1) -> None:
         message = make.batch(number, [make.vision() for _ in range(predictions)])
-        committer.submit(self, self.batches.arrive(message))
+        committer.submit(self, message.SerializeToString())
+
+    def arrive(self, message: bytes, receive_time: int) -> Arrival:
+        return self.batches.arrive(PredictionBatch.FromString(message), receive_time, len(message))
 
     def committed(self, outcome: Outcome) -> None:
         self.durable.append(outcome.batch_number)

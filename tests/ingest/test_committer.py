@@ -2,8 +2,6 @@
 
 import asyncio
 
-import pytest
-
 from libs.common.rpc.errors import AppError, ErrorKind
 from tests.ingest.committing import RecordingLane, Store, running
 
@@ -66,14 +64,31 @@ async def test_without_the_database_everybody_hears_it_and_nobody_is_tried_alone
 
 
 async def test_a_failed_lane_takes_nothing_more() -> None:
-    store, lane = Store(), RecordingLane()
+    store, lane, other = Store(), RecordingLane(), RecordingLane()
     store.poison = {1}
     async with running(store) as committer:
         lane.send(committer, 1)
         await lane.hears()
-        with pytest.raises(AppError) as raised:
-            lane.send(committer, 2)
-    assert raised.value is lane.error
+        lane.send(committer, 2)
+        other.send(committer, 3)
+        await other.hears()
+    assert lane.durable == []
+    assert store.groups == [[3]]
+
+
+async def test_what_was_taken_before_a_refusal_goes_its_way() -> None:
+    store, lane = Store(), RecordingLane()
+    async with running(store) as committer:
+        lane.send(committer, 1)
+        lane.send(committer, 2, predictions=0)
+        lane.send(committer, 3)
+        while lane.durable != [1]:
+            await lane.hears()
+        lane.send(committer, 4)
+        other = RecordingLane()
+        other.send(committer, 5)
+        await other.hears()
+    assert (lane.durable, lane.error, lane.is_open) == ([1], None, False)
 
 
 async def test_a_full_queue_asks_to_wait_until_there_is_room() -> None:

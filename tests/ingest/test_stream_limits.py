@@ -16,7 +16,7 @@ class Client:
     """Sends what it is told to, and reads if it is told to."""
 
     def __init__(self) -> None:
-        self.requests: asyncio.Queue[ingest_pb2.StreamPredictionsRequest | None] = asyncio.Queue()
+        self.requests: asyncio.Queue[bytes | None] = asyncio.Queue()
         self.answers: list[Answer] = []
         self.all_taken = asyncio.Event()
         self.heard = asyncio.Event()
@@ -25,12 +25,12 @@ class Client:
 
     def send(self, number: int, predictions: int = 1) -> None:
         batch = make.batch(number, [make.vision() for _ in range(predictions)])
-        self.requests.put_nowait(ingest_pb2.StreamPredictionsRequest(batch=batch))
+        self.requests.put_nowait(ingest_pb2.StreamPredictionsRequest(batch=batch).SerializeToString())
 
     def end(self) -> None:
         self.requests.put_nowait(None)
 
-    async def read(self) -> ingest_pb2.StreamPredictionsRequest | None:
+    async def read(self) -> bytes | None:
         request = await self.requests.get()
         if request and self.requests.empty():
             self.all_taken.set()

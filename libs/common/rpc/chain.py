@@ -22,11 +22,11 @@ Continuation: TypeAlias = "Callable[[grpc.HandlerCallDetails], Awaitable[Handler
 
 
 class Chain(grpc.aio.ServerInterceptor):
-    """The only interceptor that grpc.aio sees. Messages of `unvalidated_methods` are parsed but not checked."""
+    """The only interceptor that grpc.aio sees. Messages of `raw_methods` stay bytes: their servicers read them."""
 
-    def __init__(self, interceptors: Sequence[Interceptor], unvalidated_methods: frozenset[str] = frozenset()) -> None:
+    def __init__(self, interceptors: Sequence[Interceptor], raw_methods: frozenset[str] = frozenset()) -> None:
         self._interceptors = interceptors
-        self._unvalidated_methods = unvalidated_methods
+        self._raw_methods = raw_methods
         self._validator = Validator()
         self._wrapped: dict[str, Handler] = {}
         self._unknown = _as_handler(_UNKNOWN, self._around(_refuse_unknown), None)
@@ -46,11 +46,11 @@ class Chain(grpc.aio.ServerInterceptor):
 
     def _wrap(self, path: str, handler: Handler) -> Handler:
         descriptor = descriptor_pool.Default().FindMethodByName(path.removeprefix("/").replace("/", "."))
-        validator = None if path in self._unvalidated_methods else self._validator
+        message_type = message_factory.GetMessageClass(descriptor.input_type)
         method = Method(
             path=path,
             policy=policy_of(path),
-            parse=parser(message_factory.GetMessageClass(descriptor.input_type), validator),
+            parse=bytes if path in self._raw_methods else parser(message_type, self._validator),
             takes_stream=bool(handler.request_streaming),
             gives_stream=bool(handler.response_streaming),
         )

@@ -41,8 +41,8 @@ class Servicer:
 class ServerParts:
     name: str
     servicers: Sequence[Servicer]
-    unvalidated_methods: Collection[str] = ()
-    """Paths whose messages the servicer checks itself, such as /quietus.ingest.v1.IngestService/StreamPredictions."""
+    raw_methods: Collection[str] = ()
+    """Paths whose messages the servicer reads itself, such as /quietus.ingest.v1.IngestService/StreamPredictions."""
 
 
 class Server:
@@ -98,7 +98,7 @@ def build_server(settings: CommonSettings, parts: ServerParts, verifier: TokenVe
         Validate(),
         Shed(settings.max_concurrent_calls, settings.max_streams, metrics),
     )
-    chain = Chain(interceptors, frozenset(parts.unvalidated_methods))
+    chain = Chain(interceptors, frozenset(parts.raw_methods))
     grpc_server = grpc.aio.server(interceptors=[chain], options=_options(settings))
     for servicer in parts.servicers:
         servicer.add_to_server(servicer.implementation, grpc_server)

@@ -6,7 +6,7 @@ timestamp a time between the years 1 and 9999.
 
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError, Message
 from libs.common.rpc.errors import MAX_VIOLATIONS, AppError, ErrorKind, Violation
 from libs.common.rpc.field_rules import Rule, is_required, item_rules, list_rules
 
-Parser = Callable[[bytes], Message]
+M = TypeVar("M", bound=Message)
 
 
 class Validator:
@@ -88,12 +88,12 @@ def _broken(rules: list[Rule], value: Any, where: str) -> Iterator[Violation]:
     return (Violation(where, rule.reason, rule.description) for rule in rules if not rule.accepts(value))
 
 
-def parser(message_type: type[Message], validator: Validator | None) -> Parser:
+def parser(message_type: type[M], validator: Validator | None = None) -> Callable[[bytes], M]:
     """Makes a message of bytes: INVALID_ARGUMENT MALFORMED_MESSAGE, and INVALID_FIELD if there is a validator."""
     if validator is not None:
         validator.compile(message_type.DESCRIPTOR)
 
-    def parse(raw: bytes) -> Message:
+    def parse(raw: bytes) -> M:
         try:
             message = message_type.FromString(raw)
         except DecodeError as error:

@@ -31,7 +31,7 @@ class SessionBatches:
         self.row_head = session_fields(key.session_id, key.user_id)
         self.origin = Origin(key.session_id.bytes, key.user_id, event_head(key))
 
-    def arrive(self, message: PredictionBatch) -> "Arrival":
+    def arrive(self, message: PredictionBatch, receive_time: int, size_bytes: int) -> "Arrival":
         """INVALID_ARGUMENT BATCH_EMPTY, BATCH_TOO_LARGE, BATCH_NUMBER_NOT_GROWING."""
         number, predictions = message.batch_number, message.predictions
         size = len(predictions)
@@ -41,7 +41,7 @@ class SessionBatches:
             raise AppError(ErrorKind.INVALID_ARGUMENT, "BATCH_TOO_LARGE", field="batch.predictions")
         if number < 1:
             raise AppError(ErrorKind.INVALID_ARGUMENT, "BATCH_NUMBER_NOT_GROWING", field="batch.batch_number")
-        return Arrival(self, message, predictions, number, _now(), size, message.ByteSize())
+        return Arrival(self, message, predictions, number, receive_time, size, size_bytes)
 
 
 class Arrival(NamedTuple):
@@ -56,8 +56,8 @@ class Arrival(NamedTuple):
     size_bytes: int
 
 
-def _now() -> int:
-    """To the millisecond: what comes within one shares the bytes of its time."""
+def now() -> int:
+    """In microseconds since 1970, to the millisecond: what comes within one shares the bytes of its time."""
     return time.time_ns() // 1_000_000 * 1000
 
 

@@ -17,12 +17,12 @@ import structlog
 from libs.common.observability.failure import describe_failure
 from libs.common.rpc.errors import AppError, ErrorKind
 from services.ingest.grouping import Batch, Outcome
-from services.ingest.service.batches import Arrival, SessionBatches, prepare
+from services.ingest.service.batches import Arrival, now, prepare
 
 log = structlog.get_logger()
 
-# Predictions. Takes about two milliseconds, after which everything else has its turn.
-SLICE = 256
+# About 256 predictions, two milliseconds; then everything else has its turn.
+SLICE_BYTES = 65_536
 
 Verdict = Outcome | AppError
 Commit = Callable[[Sequence[Batch]], Awaitable[Sequence[Verdict]]]
@@ -31,16 +31,25 @@ Commit = Callable[[Sequence[Batch]], Awaitable[Sequence[Verdict]]]
 class Lane(ABC):
     """One client's batches in their order, and where word of them goes."""
 
-    def __init__(self, batches: SessionBatches) -> None:
-        self.batches = batches
+    def __init__(self) -> None:
         self.error: AppError | None = None
+        self.is_open = True
+
+    @abstractmethod
+    def arrive(self, message: bytes, receive_time: int) -> Arrival:
+        """What came next, as it was submitted. Raises AppError for what can't be taken."""
 
     @abstractmethod
     def committed(self, outcome: Outcome) -> None:
         """A batch, the next in order, is durable."""
 
+    def refused(self, error: AppError) -> None:
+        """Nothing from here on is taken; what was taken before goes its way."""
+        self.is_open = False
+
     def failed(self, error: AppError) -> None:
         """None of the other batches is or will be stored, except by a COMMIT that nobody answered."""
+        self.is_open = False
         self.error = error
 
 
@@ -60,12 +69,13 @@ class Committer:
     def __init__(self, commit: Commit, limits: Limits) -> None:
         self._commit = commit
         self._limits = limits
-        self._arrivals: deque[tuple[Lane, Arrival]] = deque()
-        self._arrived_predictions = 0
+        # Messages stay bytes until their slice is made: what is parsed long before it is read has left the caches.
+        self._received: deque[tuple[Lane, bytes, int]] = deque()
+        self._received_bytes = 0
         self._prepared: deque[tuple[Lane, Batch]] = deque()
         self._queued_bytes = 0
-        self._something_arrived = asyncio.Event()
-        self._slice_arrived = asyncio.Event()
+        self._something_received = asyncio.Event()
+        self._slice_received = asyncio.Event()
         self._room = asyncio.Event()
 
     @property
@@ -78,16 +88,15 @@ class Committer:
             self._room.clear()
             await self._room.wait()
 
-    def submit(self, lane: Lane, arrival: Arrival) -> None:
-        """Raises what the lane has failed with."""
-        if lane.error:
-            raise lane.error
-        self._arrivals.append((lane, arrival))
-        self._queued_bytes += arrival.size_bytes
-        self._arrived_predictions += arrival.size_predictions
-        self._something_arrived.set()
-        if self._arrived_predictions >= SLICE:
-            self._slice_arrived.set()
+    def submit(self, lane: Lane, message: bytes) -> None:
+        """The lane is asked for what the message says when its turn comes."""
+        size = len(message)
+        self._received.append((lane, message, now()))
+        self._queued_bytes += size
+        self._received_bytes += size
+        self._something_received.set()
+        if self._received_bytes >= SLICE_BYTES:
+            self._slice_received.set()
 
     async def run(self) -> None:
         """Forever."""
@@ -97,27 +106,30 @@ class Committer:
 
     async def _prepare_slices(self) -> None:
         while True:
-            await self._slice_arrived.wait()
-            self._slice_arrived.clear()
-            while self._arrived_predictions >= SLICE:
+            await self._slice_received.wait()
+            self._slice_received.clear()
+            while self._received_bytes >= SLICE_BYTES:
                 self._prepare_slice()
                 await asyncio.sleep(0)
 
     def _prepare_slice(self) -> None:
         arrived: list[tuple[Lane, Arrival]] = []
-        predictions = 0
-        while self._arrivals and predictions < SLICE:
-            lane, arrival = self._arrivals.popleft()
-            arrived.append((lane, arrival))
-            predictions += arrival.size_predictions
-        self._arrived_predictions -= predictions
+        size = 0
+        while self._received and size < SLICE_BYTES:
+            lane, message, receive_time = self._received.popleft()
+            size += len(message)
+            if arrival := _arrival(lane, message, receive_time):
+                arrived.append((lane, arrival))
+            else:
+                self._queued_bytes -= len(message)
+        self._received_bytes -= size
         try:
             batches = prepare([arrival for _, arrival in arrived])
         except Exception:
             for lane, arrival in arrived:
                 self._prepare_alone(lane, arrival)
         else:
-            self._prepared.extend((lane, batch) for (lane, _), batch in zip(arrived, batches, strict=True))
+            self._prepared.extend([(lane, batch) for (lane, _), batch in zip(arrived, batches, strict=True)])
 
     def _prepare_alone(self, lane: Lane, arrival: Arrival) -> None:
         """Whatever one client sent, the others go on."""
@@ -131,20 +143,23 @@ class Committer:
     async def _commit_groups(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await self._something_arrived.wait()
-            self._something_arrived.clear()
+            await self._something_received.wait()
+            self._something_received.clear()
             while group := await self._next_group():
                 start = loop.time()
                 await self._settle(group)
                 await asyncio.sleep(start + self._limits.group_interval_seconds - loop.time())
 
     async def _next_group(self) -> list[tuple[Lane, Batch]]:
-        while self._arrivals and len(self._prepared) < self._limits.group_predictions:
-            self._prepare_slice()
-            await asyncio.sleep(0)
         group: list[tuple[Lane, Batch]] = []
         predictions = size = 0
-        while self._prepared and predictions < self._limits.group_predictions and size < self._limits.group_bytes:
+        while predictions < self._limits.group_predictions and size < self._limits.group_bytes:
+            if not self._prepared:
+                if not self._received:
+                    break
+                self._prepare_slice()
+                await asyncio.sleep(0)
+                continue
             lane, batch = self._prepared.popleft()
             self._queued_bytes -= batch.size_bytes
             if not lane.error:
@@ -183,3 +198,13 @@ class Committer:
             log.error("a stream's batches can't be stored", **describe_failure(error))
             for lane in by_lane:
                 lane.failed(error if isinstance(error, AppError) else AppError(ErrorKind.INTERNAL, "INTERNAL"))
+
+
+def _arrival(lane: Lane, message: bytes, receive_time: int) -> Arrival | None:
+    """None when the lane takes nothing more."""
+    if lane.is_open:
+        try:
+            return lane.arrive(message, receive_time)
+        except AppError as error:
+            lane.refused(error)
+    return None

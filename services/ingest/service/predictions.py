@@ -10,7 +10,7 @@ from libs.common.rpc.caller import Caller
 from libs.common.rpc.errors import AppError
 from quietus.ingest.v1.predictions_pb2 import PredictionBatch
 from services.ingest.grouping import Outcome
-from services.ingest.service.batches import SessionBatches
+from services.ingest.service.batches import Arrival, SessionBatches
 from services.ingest.service.committer import Committer, Lane
 from services.ingest.service.sessions import Sessions
 from services.ingest.service.stream import PredictionStream, StreamLimits
@@ -35,9 +35,8 @@ class Predictions:
     async def record(self, caller: Caller, session_id: UUID, message: PredictionBatch) -> Outcome:
         session = await self._sessions.to_record(caller, session_id)
         single = _SingleBatch(SessionBatches(session))
-        arrival = single.batches.arrive(message)
         await self._committer.room()
-        self._committer.submit(single, arrival)
+        self._committer.submit(single, message.SerializeToString())
         return await single.outcome
 
     async def page(
@@ -50,12 +49,21 @@ class Predictions:
 
 class _SingleBatch(Lane):
     def __init__(self, batches: SessionBatches) -> None:
-        super().__init__(batches)
+        super().__init__()
+        self._batches = batches
         self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+    def arrive(self, message: bytes, receive_time: int) -> Arrival:
+        return self._batches.arrive(PredictionBatch.FromString(message), receive_time, len(message))
 
     def committed(self, outcome: Outcome) -> None:
         if not self.outcome.done():  # a caller that went away has cancelled it
             self.outcome.set_result(outcome)
+
+    def refused(self, error: AppError) -> None:
+        super().refused(error)
+        if not self.outcome.done():
+            self.outcome.set_exception(error)
 
     def failed(self, error: AppError) -> None:
         super().failed(error)

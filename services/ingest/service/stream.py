@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from libs.common.rpc.drain import DrainSignal
 from libs.common.rpc.errors import AppError, ErrorKind
+from libs.common.rpc.validation import parser
 from quietus.ingest.v1.ingest_pb2 import StreamPredictionsRequest
 from services.ingest.grouping import Outcome
-from services.ingest.service.batches import SessionBatches
+from services.ingest.service.batches import Arrival, SessionBatches
 from services.ingest.service.committer import Committer, Lane
 
 
@@ -34,24 +35,51 @@ class Drain:
 Answer = Acknowledged | Drain
 Write = Callable[[Answer], Awaitable[None]]
 Task = asyncio.Task[None]
-# What it gives at the end of the stream is false.
-Read = Callable[[], Awaitable[StreamPredictionsRequest | None]]
+
+parse_request = parser(StreamPredictionsRequest)
+# Serialised StreamPredictionsRequests, and something false at the end.
+Read = Callable[[], Awaitable[bytes | None]]
 
 
 class PredictionStream(Lane):
     def __init__(self, batches: SessionBatches, committer: Committer, limits: StreamLimits) -> None:
-        super().__init__(batches)
+        super().__init__()
+        self._batches = batches
         self._committer = committer
         self._limits = limits
+        self._refusal: AppError | None = None
         self._newest_number = 0
+        # Read, and not looked at yet.
+        self._unread = 0
         self._batches_in_flight = 0
         self._predictions_in_flight = 0
         self._durable: list[Outcome] = []
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
+    def arrive(self, message: bytes, receive_time: int) -> Arrival:
+        self._unread -= 1
+        request = parse_request(message)
+        if request.HasField("open"):
+            raise AppError(ErrorKind.INVALID_ARGUMENT, "STREAM_ALREADY_OPENED")
+        arrival = self._batches.arrive(request.batch, receive_time, len(message))
+        if arrival.number <= self._newest_number:
+            raise AppError(ErrorKind.INVALID_ARGUMENT, "BATCH_NUMBER_NOT_GROWING", field="batch.batch_number")
+        predictions = self._predictions_in_flight + arrival.size_predictions
+        if predictions > self._limits.credit_predictions:
+            raise _credit_exceeded()
+        self._newest_number = arrival.number
+        self._batches_in_flight += 1
+        self._predictions_in_flight = predictions
+        return arrival
+
     def committed(self, outcome: Outcome) -> None:
         self._durable.append(outcome)
+        self._wake.set()
+
+    def refused(self, error: AppError) -> None:
+        super().refused(error)
+        self._refusal = error
         self._wake.set()
 
     def failed(self, error: AppError) -> None:
@@ -83,37 +111,28 @@ class PredictionStream(Lane):
             await self._acknowledge(write)
             if self.error:
                 raise self.error
-            if reader.done() and not self._batches_in_flight:
+            if self._refusal and not self._batches_in_flight:
+                raise self._refusal
+            if reader.done() and not self._unread and not self._batches_in_flight:
                 return _result_of(reader)
             if idle.done():
                 raise AppError(ErrorKind.DEADLINE_EXCEEDED, "STREAM_IDLE", "nothing was sent for too long")
 
     async def _read(self, read: Read) -> None:
-        while request := await read():
+        while message := await read():
             if self._committer.is_full:
                 await self._committer.room()
-            self._take(request)
+            if self._unread + self._batches_in_flight >= self._limits.credit_batches:
+                raise _credit_exceeded()
+            self._unread += 1
+            self._committer.submit(self, message)
 
     async def _fall_idle(self) -> None:
         """Returns when the client has sent nothing for too long while it wasn't waiting for us."""
         heard_number = None
-        while self._batches_in_flight or heard_number != self._newest_number:
+        while self._unread or self._batches_in_flight or heard_number != self._newest_number:
             heard_number = self._newest_number
             await asyncio.sleep(self._limits.idle_seconds)
-
-    def _take(self, request: StreamPredictionsRequest) -> None:
-        if request.HasField("open"):
-            raise AppError(ErrorKind.INVALID_ARGUMENT, "STREAM_ALREADY_OPENED")
-        arrival = self.batches.arrive(request.batch)
-        if arrival.number <= self._newest_number:
-            raise AppError(ErrorKind.INVALID_ARGUMENT, "BATCH_NUMBER_NOT_GROWING", field="batch.batch_number")
-        size = self._predictions_in_flight + arrival.size_predictions
-        if self._batches_in_flight >= self._limits.credit_batches or size > self._limits.credit_predictions:
-            raise AppError(ErrorKind.RESOURCE_EXHAUSTED, "CREDIT_EXCEEDED", "more is in flight than was granted")
-        self._committer.submit(self, arrival)
-        self._newest_number = arrival.number
-        self._batches_in_flight += 1
-        self._predictions_in_flight = size
 
     async def _acknowledge(self, write: Write) -> None:
         if not self._durable:
@@ -129,6 +148,10 @@ class PredictionStream(Lane):
         self._patience.reschedule(self._loop.time() + self._limits.idle_seconds)
         await write(answer)
         self._patience.reschedule(None)
+
+
+def _credit_exceeded() -> AppError:
+    return AppError(ErrorKind.RESOURCE_EXHAUSTED, "CREDIT_EXCEEDED", "more is in flight than was granted")
 
 
 async def _cancelled(*tasks: Task) -> None:
