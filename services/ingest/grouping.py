@@ -86,9 +86,8 @@ class Ledger:
         refusals = list(batch.refusals)
         duplicates = 0
         for index, modality, chunk, digest, row in batch.candidates:
-            key = session_id + chunk[ID]
+            key, interval = session_id + chunk[ID], chunk[INTERVAL]
             digests = self.digests[modality]
-            interval = chunk[INTERVAL]
             if key in digests:
                 if digests[key] == digest:
                     duplicates += 1

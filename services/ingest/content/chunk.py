@@ -45,14 +45,14 @@ _DIGIT[list(b"0123456789abcdef")] = range(16)
 _NO_ID = "0" * _UUID_LENGTH
 
 
-def earliest_start(session_start: int) -> int:
+def earliest_start(session_start: Microseconds) -> Microseconds:
     """When the session's first window may start: a day before the session. Microseconds since 1970, here and below."""
     return session_start - CLOCK_TOLERANCE
 
 
-def latest_end(session_start: int, receive_time: int) -> int:
+def latest_end(session_start: Microseconds, receive_time: Microseconds) -> Microseconds:
     """When its last window may end: 24 hours after its start, and at most a day ahead of the server."""
-    return min(session_start + SESSION_MAX, receive_time + CLOCK_TOLERANCE)
+    return np.minimum(session_start + SESSION_MAX, receive_time + CLOCK_TOLERANCE)
 
 
 def chunks(

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +26,6 @@ class SessionBatches:
     def __init__(self, session: Session) -> None:
         key = session.key
         self.start_time = session.start_microseconds
-        self.earliest_start = earliest_start(self.start_time)
         self.row_head = session_fields(key.session_id, key.user_id)
         self.origin = Origin(key.session_id.bytes, key.user_id, event_head(key))
 
@@ -66,37 +64,35 @@ def prepare(arrivals: Sequence[Arrival]) -> list[Batch]:
     for arrival in arrivals:
         arrival.message.DiscardUnknownFields()
     sizes = [arrival.size_predictions for arrival in arrivals]
-    earliest = np.repeat([arrival.session.earliest_start for arrival in arrivals], sizes)
-    latest = np.repeat([latest_end(arrival.session.start_time, arrival.receive_time) for arrival in arrivals], sizes)
-    predictions = [prediction for arrival in arrivals for prediction in arrival.predictions]
-    content = read(predictions, earliest, latest)
+    session_starts = np.array([arrival.session.start_time for arrival in arrivals])
+    receive_times = np.array([arrival.receive_time for arrival in arrivals])
+    content = read(
+        [prediction for arrival in arrivals for prediction in arrival.predictions],
+        earliest=np.repeat(earliest_start(session_starts), sizes),
+        latest=np.repeat(latest_end(session_starts, receive_times), sizes),
+    )
     digests = content_digests(content.modalities, content.chunks, content.contents)
     indexes = [index for size in sizes for index in range(size)]
     heads = [arrival.session.row_head + batch_fields(arrival.receive_time, arrival.number) for arrival in arrivals]
     row_heads = [head for head, size in zip(heads, sizes, strict=True) for _ in range(size)]
     packed = rows(content.modalities, row_heads, indexes, digests, content.chunks, content.contents)
     candidates = list(zip(indexes, content.modalities, content.chunks, digests, packed, strict=True))
-    ends = list(accumulate(sizes))
-    return [
-        _batch(arrival, range(end - arrival.size_predictions, end), candidates, content.refused)
-        for arrival, end in zip(arrivals, ends, strict=True)
-    ]
+    batches = []
+    end = 0
+    for arrival in arrivals:
+        start, end = end, end + arrival.size_predictions
+        good, bad = candidates[start:end], ()
+        if content.refused:
+            good, bad = _sorted_out(good, start, content.refused)
+        session, message, _, *head = arrival
+        batches.append(Batch(session.origin, *head, message.SerializeToString(), good, bad))
+    return batches
 
 
-def _batch(arrival: Arrival, of_batch: range, candidates: Sequence[Candidate], refused: Refusals) -> Batch:
-    """`of_batch` are its rows among those of all batches."""
-    good = candidates[of_batch.start : of_batch.stop]
-    bad: list[Refusal] = []
-    if refused and not refused.keys().isdisjoint(of_batch):
-        good = [candidates[row] for row in of_batch if row not in refused]
-        bad = [Refusal(row - of_batch.start, *refused[row]) for row in of_batch if row in refused]
-    return Batch(
-        arrival.session.origin,
-        arrival.number,
-        arrival.receive_time,
-        arrival.size_predictions,
-        arrival.size_bytes,
-        arrival.message.SerializeToString(),
-        good,
-        bad,
-    )
+def _sorted_out(
+    candidates: Sequence[Candidate], first_row: int, refused: Refusals
+) -> tuple[Sequence[Candidate], Sequence[Refusal]]:
+    """Candidates and refusals of one batch, whose rows begin with `first_row`."""
+    rows = range(first_row, first_row + len(candidates))
+    good = [candidate for row, candidate in zip(rows, candidates, strict=True) if row not in refused]
+    return good, [Refusal(row - first_row, *refused[row]) for row in rows if row in refused]
