@@ -19,7 +19,7 @@ WARM_UP_SECONDS = 1.0
 ROUND_SECONDS_MIN = 3.0
 BATCH_SIZES = (1, 32)
 # Batches in flight on each stream: enough that the server never waits for the generator.
-WINDOWS = {1: 32, 32: 8}
+WINDOWS = {1: 128, 32: 8}
 NAMES = {1: "single", 32: "batch32"}
 INGEST, BARE, FASTAPI = "ingest", "bare", "fastapi"
 AT_LEAST = {"single_vs_bare": 0.7, "batch32_vs_bare": 0.7, "single_vs_fastapi": 20.0, "batch32_vs_fastapi": 20.0}

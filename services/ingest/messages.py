@@ -54,9 +54,7 @@ def to_outcome(outcome: Outcome) -> BatchOutcome:
         batch_number=outcome.batch_number,
         accepted=outcome.accepted,
         duplicates=outcome.duplicates,
-        refusals=[
-            Refusal(index=r.index, field=r.field, reason=RefusalReason.ValueType(r.reason)) for r in outcome.refusals
-        ],
+        refusals=map(_to_refusal, outcome.refusals),
     )
 
 

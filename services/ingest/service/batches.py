@@ -81,12 +81,25 @@ def prepare(arrivals: Sequence[Arrival]) -> list[Batch]:
     end = 0
     for arrival in arrivals:
         start, end = end, end + arrival.size_predictions
-        good, bad = candidates[start:end], ()
+        good: Sequence[Candidate] = candidates[start:end]
+        bad: Sequence[Refusal] = ()
         if content.refused:
             good, bad = _sorted_out(good, start, content.refused)
-        session, message, _, *head = arrival
-        batches.append(Batch(session.origin, *head, message.SerializeToString(), good, bad))
+        batches.append(_batch(arrival, good, bad))
     return batches
+
+
+def _batch(arrival: Arrival, candidates: Sequence[Candidate], refusals: Sequence[Refusal]) -> Batch:
+    return Batch(
+        arrival.session.origin,
+        arrival.number,
+        arrival.receive_time,
+        arrival.size_predictions,
+        arrival.size_bytes,
+        arrival.message.SerializeToString(),
+        candidates,
+        refusals,
+    )
 
 
 def _sorted_out(

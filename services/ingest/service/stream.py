@@ -54,6 +54,9 @@ class PredictionStream(Lane):
         self._batches_in_flight = 0
         self._predictions_in_flight = 0
         self._durable: list[Outcome] = []
+        self._answers = 0
+        self._writing = False
+        self._patience = asyncio.timeout(None)
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
@@ -94,7 +97,7 @@ class PredictionStream(Lane):
         for task in (reader, drained, idle):
             task.add_done_callback(lambda _: self._wake.set())
         try:
-            async with asyncio.timeout(None) as self._patience:
+            async with self._patience:
                 await self._answer(write, reader, drained, idle)
         except TimeoutError as error:
             raise AppError(ErrorKind.DEADLINE_EXCEEDED, "STREAM_IDLE", "answers are not read") from error
@@ -128,11 +131,20 @@ class PredictionStream(Lane):
             self._committer.submit(self, message)
 
     async def _fall_idle(self) -> None:
-        """Returns when the client has sent nothing for too long while it wasn't waiting for us."""
-        heard_number = None
-        while self._unread or self._batches_in_flight or heard_number != self._newest_number:
-            heard_number = self._newest_number
+        """Returns when the client has sent nothing for too long while it wasn't waiting for us.
+
+        Also gives up on a client that doesn't read its answers. It looks once in a while, since timers cost more.
+        """
+        seen = None
+        while seen != (progress := (self._newest_number, self._answers)) or self._is_busy:
+            if seen == progress and self._writing:
+                self._patience.reschedule(self._loop.time())
+            seen = progress
             await asyncio.sleep(self._limits.idle_seconds)
+
+    @property
+    def _is_busy(self) -> bool:
+        return bool(self._unread or self._batches_in_flight or self._writing)
 
     async def _acknowledge(self, write: Write) -> None:
         if not self._durable:
@@ -144,10 +156,10 @@ class PredictionStream(Lane):
         await self._write(write, Acknowledged(durable[-1].batch_number, outcomes))
 
     async def _write(self, write: Write, answer: Answer) -> None:
-        """Gives up on a client that doesn't read; the time for it is set and unset, since a new one costs more."""
-        self._patience.reschedule(self._loop.time() + self._limits.idle_seconds)
+        self._writing = True
         await write(answer)
-        self._patience.reschedule(None)
+        self._writing = False
+        self._answers += 1
 
 
 def _credit_exceeded() -> AppError:
