@@ -6,6 +6,7 @@ Codecs hand numbers over in the binary form that costs asyncpg least; Decimal an
 
 import argparse
 import asyncio
+import gc
 import signal
 import struct
 from collections.abc import AsyncIterator
@@ -166,6 +167,7 @@ async def connect(dsn: str) -> "asyncpg.Connection[Any]":
 
 
 async def main(dsn: str) -> None:
+    gc.set_threshold(100_000, 50, 100)  # as ingest does
     bare = Bare(await connect(dsn))  # type: ignore[abstract]  # the rest of the contract is not measured
     server = grpc.aio.server(options=(("grpc.max_receive_message_length", 16 * 1024 * 1024),))
     ingest_pb2_grpc.add_IngestServiceServicer_to_server(bare, server)
