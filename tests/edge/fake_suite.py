@@ -13,7 +13,8 @@ from uuid import UUID, uuid4
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
-from google.rpc.error_details_pb2 import ErrorInfo
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from quietus.identity.v1 import identity_pb2 as identity
@@ -156,6 +157,8 @@ async def abort(context: Any, code: grpc.StatusCode, reason: str, metadata: dict
     detail = AnyMessage()
     detail.Pack(ErrorInfo(reason=reason, domain="quietus.dev", metadata=metadata or {}))
     status.details.append(detail)
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        status.details.add().Pack(RetryInfo(retry_delay=Duration(nanos=1_000_000)))
     trailing = (("grpc-status-details-bin", status.SerializeToString()),) if reason else ()
     await context.abort(code, "as told", trailing)
 

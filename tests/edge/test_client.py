@@ -144,9 +144,19 @@ async def test_the_app_hears_of_refusals_and_the_rest_is_kept(suite: FakeSuite, 
 
 
 @pytest.mark.parametrize("method", ["StartSession", "EndSession", "StreamPredictions"])
-async def test_unavailable_is_retried_wherever_it_comes(suite: FakeSuite, spool: Path, method: str) -> None:
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE"),
+        # With the time when to come back, as services send it.
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED"),
+    ],
+)
+async def test_what_passes_is_retried_wherever_it_comes(
+    suite: FakeSuite, spool: Path, method: str, code: grpc.StatusCode, reason: str
+) -> None:
     for _ in range(3):
-        suite.fail_next(method, grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE")
+        suite.fail_next(method, code, reason)
     async with client(suite, spool) as edge:
         async with edge.session() as session:
             await session.record(vision=vision())

@@ -11,6 +11,7 @@ from libs.common.feed.backfill import BackfillSource, payloads
 from libs.common.feed.outbox import Batch
 from libs.common.feed.store import FeedState, PartitionState, read_state, record_progress
 from libs.common.feed.tail import Tail
+from libs.common.rpc.caller import current_caller
 from libs.common.rpc.drain import current_drain
 from libs.common.rpc.errors import AppError, ErrorKind
 from libs.common.timestamps import to_timestamp
@@ -91,6 +92,8 @@ class FeedServicer(FeedServiceServicer):
         yield BackfillResponse(feed_id=str(state.feed_id), through_position=at.head_position)
 
     async def _record(self, request: FollowRequest | ReportProgressRequest, position: int) -> None:
+        if current_caller().service != request.follower:
+            raise AppError(ErrorKind.PERMISSION_DENIED, "FOLLOWER_IS_ANOTHER", "a service speaks for itself alone")
         async with self._database.transaction() as tx:
             check_position(await read_state(tx), request.feed_id, request.partition, position)
             await record_progress(tx, request.follower, request.partition, position)

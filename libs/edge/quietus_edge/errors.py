@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import grpc
-from google.rpc.error_details_pb2 import ErrorInfo  # type: ignore[import-untyped, unused-ignore]
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo  # type: ignore[import-untyped, unused-ignore]
 from grpc_status import rpc_status  # type: ignore[import-untyped, unused-ignore]
 
 
@@ -72,15 +73,23 @@ class InvalidInputError(EdgeError):
 
 def error_info(error: grpc.RpcError) -> ErrorInfo | None:
     """The google.rpc.ErrorInfo of a failed call, if the service sent one."""
+    info = ErrorInfo()
+    return info if _unpack(error, info) else None
+
+
+def retry_delay_seconds(error: grpc.RpcError) -> float | None:
+    """How long a service asked to wait; None when it didn't."""
+    info = RetryInfo()
+    return info.retry_delay.ToTimedelta().total_seconds() if _unpack(error, info) else None
+
+
+def _unpack(error: grpc.RpcError, message: Message) -> bool:
+    """Fills the message with the error's detail of its type. False when there is none."""
     try:
         status = rpc_status.from_call(cast(Any, error))
     except ValueError:  # status details that contradict the code: not ours
-        return None
-    info = ErrorInfo()
-    for detail in status.details if status else ():
-        if detail.Unpack(info):
-            return info
-    return None
+        return False
+    return any(detail.Unpack(message) for detail in (status.details if status else ()))
 
 
 def reason_of(error: grpc.RpcError) -> str:

@@ -8,7 +8,7 @@ import grpc
 
 from quietus.ingest.v1.ingest_pb2 import EndSessionRequest, StartSessionRequest
 from quietus_edge.connection import Connection
-from quietus_edge.errors import EdgeError, metadata_of, reason_of
+from quietus_edge.errors import EdgeError, metadata_of, reason_of, retry_delay_seconds
 from quietus_edge.ids import uuid7
 from quietus_edge.messages import timestamp
 from quietus_edge.retry import HOPELESS, Backoff, is_unreachable
@@ -126,6 +126,9 @@ class SessionSender:
             self._connection.forget_token()
         elif reason == "SESSION_TIME_OUT_OF_BOUNDS" and (skew := _skew(session, error)):
             await self._correct_clock(session, skew)
+        elif (delay := retry_delay_seconds(error)) is not None:
+            self._reports.unreachable(reason)
+            await asyncio.sleep(min(delay, self._limits.problem_pause_seconds) + self._backoff.next_seconds())
         elif reason in HOPELESS:
             await self._spool.run(lambda store: store.forget_session(self._key, reason))
             self._reports.tell(problem)

@@ -154,6 +154,15 @@ async def test_keeps_what_a_follower_reports(slices: Slices) -> None:
         assert reason_of(raised.value) == "FEED_BEYOND_HEAD"
 
 
+async def test_nobody_reports_for_another(slices: Slices) -> None:
+    async with slices.serving() as at:
+        request = ReportProgressRequest(feed_id=(await feed(at)).feed_id, follower="patterns", partition=PARTITION)
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await stub(at).ReportProgress(request, metadata=await Token(at).metadata())
+    assert raised.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    assert reason_of(raised.value) == "FOLLOWER_IS_ANOTHER"
+
+
 async def test_people_may_not_follow(slices: Slices) -> None:
     async with slices.serving() as at:
         request = FollowRequest(feed_id=str(uuid4()), follower="fusion")

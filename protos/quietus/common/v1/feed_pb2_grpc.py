@@ -72,6 +72,7 @@ class FeedServiceServicer:
         """Streams the batches after a position, in order, without gaps, and waits for more at the head.
         FAILED_PRECONDITION FEED_CHANGED: feed_id is another feed's. FEED_PRUNED: the position is no longer retained.
         FEED_BEYOND_HEAD: the position is beyond the head. All three ask for a rebuild of the follower.
+        PERMISSION_DENIED FOLLOWER_IS_ANOTHER: the follower isn't the service whose token it is.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -79,6 +80,7 @@ class FeedServiceServicer:
 
     def ReportProgress(self, request, context):
         """Tells the owner what the follower has committed; the owner prunes and measures lag by it.
+        PERMISSION_DENIED FOLLOWER_IS_ANOTHER, as for Follow.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -39,9 +39,12 @@ class FeedServiceStub:
     """Streams the batches after a position, in order, without gaps, and waits for more at the head.
     FAILED_PRECONDITION FEED_CHANGED: feed_id is another feed's. FEED_PRUNED: the position is no longer retained.
     FEED_BEYOND_HEAD: the position is beyond the head. All three ask for a rebuild of the follower.
+    PERMISSION_DENIED FOLLOWER_IS_ANOTHER: the follower isn't the service whose token it is.
     """
     ReportProgress: _grpc.UnaryUnaryMultiCallable[_feed_pb2.ReportProgressRequest, _feed_pb2.ReportProgressResponse]
-    """Tells the owner what the follower has committed; the owner prunes and measures lag by it."""
+    """Tells the owner what the follower has committed; the owner prunes and measures lag by it.
+    PERMISSION_DENIED FOLLOWER_IS_ANOTHER, as for Follow.
+    """
     Backfill: _grpc.UnaryStreamMultiCallable[_feed_pb2.BackfillRequest, _feed_pb2.BackfillResponse]
     """Streams the same events, read from the owner's tables, for a follower that must be rebuilt from before what is retained."""
 
@@ -56,9 +59,12 @@ class FeedServiceAsyncStub(FeedServiceStub):
     """Streams the batches after a position, in order, without gaps, and waits for more at the head.
     FAILED_PRECONDITION FEED_CHANGED: feed_id is another feed's. FEED_PRUNED: the position is no longer retained.
     FEED_BEYOND_HEAD: the position is beyond the head. All three ask for a rebuild of the follower.
+    PERMISSION_DENIED FOLLOWER_IS_ANOTHER: the follower isn't the service whose token it is.
     """
     ReportProgress: _aio.UnaryUnaryMultiCallable[_feed_pb2.ReportProgressRequest, _feed_pb2.ReportProgressResponse]  # type: ignore[assignment]
-    """Tells the owner what the follower has committed; the owner prunes and measures lag by it."""
+    """Tells the owner what the follower has committed; the owner prunes and measures lag by it.
+    PERMISSION_DENIED FOLLOWER_IS_ANOTHER, as for Follow.
+    """
     Backfill: _aio.UnaryStreamMultiCallable[_feed_pb2.BackfillRequest, _feed_pb2.BackfillResponse]  # type: ignore[assignment]
     """Streams the same events, read from the owner's tables, for a follower that must be rebuilt from before what is retained."""
 
@@ -82,6 +88,7 @@ class FeedServiceServicer(metaclass=_abc_1.ABCMeta):
         """Streams the batches after a position, in order, without gaps, and waits for more at the head.
         FAILED_PRECONDITION FEED_CHANGED: feed_id is another feed's. FEED_PRUNED: the position is no longer retained.
         FEED_BEYOND_HEAD: the position is beyond the head. All three ask for a rebuild of the follower.
+        PERMISSION_DENIED FOLLOWER_IS_ANOTHER: the follower isn't the service whose token it is.
         """
 
     @_abc_1.abstractmethod
@@ -90,7 +97,9 @@ class FeedServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _feed_pb2.ReportProgressRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_feed_pb2.ReportProgressResponse, _abc.Awaitable[_feed_pb2.ReportProgressResponse]]:
-        """Tells the owner what the follower has committed; the owner prunes and measures lag by it."""
+        """Tells the owner what the follower has committed; the owner prunes and measures lag by it.
+        PERMISSION_DENIED FOLLOWER_IS_ANOTHER, as for Follow.
+        """
 
     @_abc_1.abstractmethod
     def Backfill(

@@ -68,7 +68,7 @@ class _RelationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Relation.Val
     RELATION_SELF: _Relation.ValueType  # 1
     """Users and devices reach their own data alone; nobody else reaches any."""
     RELATION_SELF_OR_CARE: _Relation.ValueType  # 2
-    """Users and devices reach their own data; counselors reach people in their care; admins and services reach none."""
+    """Users and devices reach their own data, counselors people in their care; others nobody, unless the method says so."""
     RELATION_DUTY: _Relation.ValueType  # 3
     """The handler decides for each person in the answer: people in the caller's care, or with an open alert while on duty."""
 
@@ -80,7 +80,7 @@ RELATION_UNSPECIFIED: Relation.ValueType  # 0
 RELATION_SELF: Relation.ValueType  # 1
 """Users and devices reach their own data alone; nobody else reaches any."""
 RELATION_SELF_OR_CARE: Relation.ValueType  # 2
-"""Users and devices reach their own data; counselors reach people in their care; admins and services reach none."""
+"""Users and devices reach their own data, counselors people in their care; others nobody, unless the method says so."""
 RELATION_DUTY: Relation.ValueType  # 3
 """The handler decides for each person in the answer: people in the caller's care, or with an open alert while on duty."""
 Global___Relation: _TypeAlias = Relation  # noqa: Y015
