@@ -17,7 +17,7 @@ from services.ingest.content.cues import Cues
 from services.ingest.content.distribution import Distribution
 from services.ingest.content.features import Features
 from services.ingest.content.scalars import SCORES, VALENCES, Scores
-from services.ingest.vocabulary import FEATURES, Modality, Reason
+from services.ingest.vocabulary import EMOTIONS, FEATURES, Modality, Reason
 
 # The year 9999 ends before; more would overflow microseconds.
 _SECONDS_MAX = 253_402_300_800
@@ -69,7 +69,7 @@ def _vision(rows: Rows, messages: Sequence[predictions_pb2.VisionPrediction]) ->
         _normalised(messages, "confidence", SCORES),
         _normalised(messages, "distress_score", SCORES),
         [message.frames_processed for message in messages],
-        [_distribution(message) for message in messages],
+        [read_distribution(message) for message in messages],
         [message.model_version for message in messages],
     )
 
@@ -80,7 +80,7 @@ def _audio(rows: Rows, messages: Sequence[predictions_pb2.AudioPrediction]) -> l
         [message.emotion for message in messages],
         _normalised(messages, "stress_score", SCORES),
         _normalised(messages, "confidence", SCORES),
-        [_distribution(message) for message in messages],
+        [read_distribution(message) for message in messages],
         [_features(message.features) if message.HasField("features") else None for message in messages],
         [message.model_version for message in messages],
     )
@@ -128,11 +128,14 @@ def _valences(messages: Sequence[predictions_pb2.TextPrediction]) -> list[float 
     return [next(valences) if message.HasField("valence") else None for message in messages]
 
 
-def _distribution(message: predictions_pb2.VisionPrediction | predictions_pb2.AudioPrediction) -> Distribution:
-    distribution = message.distribution
+def read_distribution(message: predictions_pb2.VisionPrediction | predictions_pb2.AudioPrediction) -> Distribution:
+    labels, probabilities = message.distribution.labels, message.distribution.probabilities
+    if not labels and not message.HasField("distribution"):
+        return None
+    if max(len(labels), len(probabilities)) > len(EMOTIONS):  # not worth a copy: it will be refused as this is
+        return (), ()
     # A slice of a repeated field is copied at once, an iteration item by item.
-    labels, probabilities = distribution.labels[:], distribution.probabilities[:]
-    return (tuple(labels), probabilities) if labels or message.HasField("distribution") else None
+    return tuple(labels[:]), probabilities[:]
 
 
 def _features(message: Message) -> Features:

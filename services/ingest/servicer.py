@@ -4,6 +4,8 @@ import asyncio
 from datetime import datetime
 from uuid import UUID
 
+from grpc.aio import EOF
+
 from libs.common.clock import Clock
 from libs.common.pagination import PageTokens, page_size
 from libs.common.rpc.call import ServicerContext
@@ -127,7 +129,7 @@ async def _opened(read: Read, idle_seconds: float) -> UUID:
             message = await read()
     except TimeoutError as error:
         raise AppError(ErrorKind.DEADLINE_EXCEEDED, "STREAM_IDLE", "nothing was sent for too long") from error
-    request = parse_request(message) if message else None
+    request = parse_request(message) if message is not EOF else None
     if request is None or not request.HasField("open"):
         raise AppError(ErrorKind.INVALID_ARGUMENT, "STREAM_NOT_OPENED", "the first message opens")
     return _session_id(request.open.session_id)

@@ -1,8 +1,17 @@
 """Group commit with a store that does as it is told."""
 
 import asyncio
+from collections.abc import Sequence
+
+import pytest
 
 from libs.common.rpc.errors import AppError, ErrorKind
+from quietus.ingest.v1.predictions_pb2 import Prediction
+from services.ingest.grouping import Batch
+from services.ingest.service import batches
+from services.ingest.service import committer as committer_module
+from services.ingest.service.batches import Arrival
+from tests.ingest import make
 from tests.ingest.committing import RecordingLane, Store, running
 
 
@@ -105,3 +114,32 @@ async def test_a_full_queue_asks_to_wait_until_there_is_room() -> None:
         store.open.set()
         await waiting
         assert not committer.is_full
+
+
+async def test_a_message_that_nobody_can_read_fails_its_lane_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, good, guilty = Store(), RecordingLane(), RecordingLane()
+    monkeypatch.setattr(guilty, "arrive", lambda *_: 1 / 0)
+    async with running(store) as committer:
+        guilty.send(committer, 1)
+        good.send(committer, 2)
+        await good.hears()
+    assert (good.durable, good.error) == ([2], None)
+    assert guilty.error is not None
+    assert guilty.error.reason == "INTERNAL"
+
+
+async def test_slices_are_bounded_in_predictions(monkeypatch: pytest.MonkeyPatch) -> None:
+    slices: list[int] = []
+
+    def prepare(arrivals: Sequence[Arrival]) -> list[Batch]:
+        slices.append(sum(arrival.size_predictions for arrival in arrivals))
+        return batches.prepare(arrivals)
+
+    monkeypatch.setattr(committer_module, "prepare", prepare)
+    store, lane = Store(), RecordingLane()
+    async with running(store) as committer:
+        for number in range(1, 5):
+            committer.submit(lane, make.batch(number, [Prediction()] * 400).SerializeToString())
+        while len(lane.durable) < 4:
+            await lane.hears()
+    assert slices == [800, 800]

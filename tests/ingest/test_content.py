@@ -17,7 +17,7 @@ from services.ingest.content.chunk import DAY, HOUR, chunks, earliest_start, lat
 from services.ingest.content.columns import Refusals, Rows
 from services.ingest.content.digest import content_digests
 from services.ingest.content.scalars import SCORES, VALENCES
-from services.ingest.reading import Read, read
+from services.ingest.reading import Read, read, read_distribution
 from services.ingest.vocabulary import Modality, Reason
 from tests.ingest import make
 
@@ -155,7 +155,10 @@ def test_refusals_name_field_and_reason(message: Prediction, field: str, reason:
         ([1, 11], [0.5, 0.5], "vision.distribution.labels", Reason.UNKNOWN_VALUE),
         ([1, 2], [1.5, -0.5], "vision.distribution.probabilities", Reason.OUT_OF_RANGE),
         ([1, 2], [0.5, math.nan], "vision.distribution.probabilities", Reason.OUT_OF_RANGE),
+        ([1, 2], [math.inf, -math.inf], "vision.distribution.probabilities", Reason.OUT_OF_RANGE),
         ([*range(1, 11), 1], [0.0] * 10 + [1.0], "vision.distribution", Reason.BAD_DISTRIBUTION),
+        ([1], [1.0] * 100_000, "vision.distribution", Reason.BAD_DISTRIBUTION),
+        ([1] * 100_000, [1.0], "vision.distribution", Reason.BAD_DISTRIBUTION),
     ],
 )
 def test_distributions(labels: list[int], probabilities: list[float], field: str, reason: Reason) -> None:
@@ -312,3 +315,12 @@ def test_many_are_read_as_each_alone(messages: list[Prediction]) -> None:
             assert (many.modalities[row], many.chunks[row]) == (content.modalities[0], content.chunks[0])
             assert many.contents[row] == content.contents[0]
             assert together[row] == alone[row]
+
+
+def test_distributions_of_all_lengths_are_few_kinds() -> None:
+    """Each kind costs a look at every row: a message of distributions of 2,500 lengths must not stop the others."""
+    messages = [make.vision(CHUNK_ID) for _ in range(300)]
+    for size, message in enumerate(messages):
+        message.vision.distribution.probabilities[:] = [0.0] * size
+    kinds = {len(value[1]) for message in messages if (value := read_distribution(message.vision))}
+    assert len(kinds) <= len(vocabulary.EMOTIONS) + 1

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from grpc.aio import EOF
 
 from libs.common.rpc.drain import DrainSignal
 from libs.common.rpc.errors import AppError, ErrorKind
@@ -30,9 +31,11 @@ class Client:
     def end(self) -> None:
         self.requests.put_nowait(None)
 
-    async def read(self) -> bytes | None:
+    async def read(self) -> object:
         request = await self.requests.get()
-        if request and self.requests.empty():
+        if request is None:
+            return EOF
+        if self.requests.empty():
             self.all_taken.set()
         return request
 
@@ -110,4 +113,13 @@ async def test_an_error_of_the_store_ends_the_stream() -> None:
     client.send(2)
     with pytest.raises(AppError, match="DATABASE_UNAVAILABLE"):
         await serving
+    assert client.acknowledged == 1
+
+
+async def test_an_empty_message_is_not_the_end() -> None:
+    client = Client()
+    client.send(1)
+    client.requests.put_nowait(b"")
+    with pytest.raises(AppError, match="BATCH_EMPTY"):
+        await serve(client, Store(), limits())
     assert client.acknowledged == 1

@@ -47,7 +47,7 @@ class Rows:
             self.refuse(position, field, reason)
 
     def fields(self, make: Callable[[T], bytes], values: Sequence[T], field: str) -> list[bytes]:
-        """What `make` makes of each value; nothing where it raises Refused."""
+        """What `make` makes of each value; nothing where it raises Refused. It may be asked twice for a value."""
         try:
             return list(map(make, values))
         except Refused:
@@ -63,7 +63,7 @@ class Rows:
     def fields_by(
         self, kinds: Sequence[K], values: Sequence[T], make: Callable[[K, "Rows", Sequence[T]], list[bytes]]
     ) -> list[bytes]:
-        """`make` gets the values of one kind at a time, with their rows; `kinds` has one for each value."""
+        """`make` gets the values of one kind at a time, with their rows; `kinds` has one for each value, of few."""
         distinct = set(kinds)
         if len(distinct) == 1:
             return make(distinct.pop(), self, values)

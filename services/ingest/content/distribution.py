@@ -27,12 +27,13 @@ def distributions(rows: Rows, values: Sequence[Distribution], field: str) -> lis
     def of_size(size: int | None, rows: Rows, values: Sequence[Distribution]) -> list[bytes]:
         if size is None:
             return [NO_DISTRIBUTION] * len(values)
-        if not size:
+        if not 0 < size < len(EMOTIONS):
             return rows.fields(_refuse, values, field)
         present = [value for value in values if value]
         heads = rows.fields(_labels, [(labels, size) for labels, _ in present], field)
         probabilities = np.array([numbers for _, numbers in present], np.float32)
-        total = probabilities.sum(axis=1, dtype=np.float64)
+        with np.errstate(invalid="ignore"):  # infinities of both signs; they are refused below
+            total = probabilities.sum(axis=1, dtype=np.float64)
         inside = (probabilities.min(axis=1) >= 0.0) & (probabilities.max(axis=1) <= 1.0)  # NaN is never inside
         rows.refuse_where(~inside, f"{field}.probabilities", Reason.OUT_OF_RANGE)
         rows.refuse_where(abs(total - 1.0) > PROBABILITY_SUM_TOLERANCE, field, Reason.BAD_DISTRIBUTION)

@@ -19,7 +19,7 @@ class Scores(dict[float | None, bytes]):
     """The fields of normalised scores. What is found here needs no check; there are 10,000 of them for each unit."""
 
     def __init__(self, minimum: float) -> None:
-        super().__init__({None: NONE})
+        super().__init__({None: NONE})  # not measured
         self._minimum = minimum
 
     def normalised(self, value: float) -> float:

@@ -106,6 +106,6 @@ def _sorted_out(
     candidates: Sequence[Candidate], first_row: int, refused: Refusals
 ) -> tuple[Sequence[Candidate], Sequence[Refusal]]:
     """Candidates and refusals of one batch, whose rows begin with `first_row`."""
-    rows = range(first_row, first_row + len(candidates))
-    good = [candidate for row, candidate in zip(rows, candidates, strict=True) if row not in refused]
-    return good, [Refusal(row - first_row, *refused[row]) for row in rows if row in refused]
+    of_batch = range(first_row, first_row + len(candidates))
+    good = [candidate for row, candidate in zip(of_batch, candidates, strict=True) if row not in refused]
+    return good, [Refusal(row - first_row, *refused[row]) for row in of_batch if row in refused]

@@ -21,15 +21,20 @@ from services.ingest.service.batches import Arrival, now, prepare
 
 log = structlog.get_logger()
 
-# About 256 predictions, two milliseconds; then everything else has its turn.
+# About 256 predictions, two milliseconds; then everything else has its turn. Small ones cost nearly as much as large.
 SLICE_BYTES = 65_536
+SLICE_PREDICTIONS = 512
 
 Verdict = Outcome | AppError
 Commit = Callable[[Sequence[Batch]], Awaitable[Sequence[Verdict]]]
 
 
 class Lane(ABC):
-    """One client's batches in their order, and where word of them goes."""
+    """One client's batches in their order, and where word of them goes.
+
+    Open, it is asked for what it sent. Refused, it takes nothing more and hears of what it took. Failed, it hears
+    nothing more, though a batch that was committing may be stored: the client sends it again, and it is a duplicate.
+    """
 
     def __init__(self) -> None:
         self.error: AppError | None = None
@@ -48,7 +53,7 @@ class Lane(ABC):
         self.is_open = False
 
     def failed(self, error: AppError) -> None:
-        """None of the other batches is or will be stored, except by a COMMIT that nobody answered."""
+        """Nothing more will be said; whatever wasn't acknowledged has to be sent again."""
         self.is_open = False
         self.error = error
 
@@ -114,31 +119,34 @@ class Committer:
 
     def _prepare_slice(self) -> None:
         arrived: list[tuple[Lane, Arrival]] = []
-        size = 0
-        while self._received and size < SLICE_BYTES:
+        predictions = size = 0
+        while self._received and size < SLICE_BYTES and predictions < SLICE_PREDICTIONS:
             lane, message, receive_time = self._received.popleft()
             size += len(message)
             if arrival := _arrival(lane, message, receive_time):
                 arrived.append((lane, arrival))
+                predictions += arrival.size_predictions
             else:
                 self._queued_bytes -= len(message)
         self._received_bytes -= size
-        try:
-            batches = prepare([arrival for _, arrival in arrived])
-        except Exception:
-            for lane, arrival in arrived:
-                self._prepare_alone(lane, arrival)
-        else:
-            self._prepared.extend([(lane, batch) for (lane, _), batch in zip(arrived, batches, strict=True)])
+        if arrived:
+            self._prepare(arrived)
 
-    def _prepare_alone(self, lane: Lane, arrival: Arrival) -> None:
+    def _prepare(self, arrived: Sequence[tuple[Lane, Arrival]]) -> None:
         """Whatever one client sent, the others go on."""
         try:
-            self._prepared.append((lane, prepare([arrival])[0]))
+            batches = prepare([arrival for _, arrival in arrived])
         except Exception as error:
-            log.error("a batch can't be read", **describe_failure(error))
+            log.error("batches can't be read", batches=len(arrived), **describe_failure(error))
+            if len(arrived) > 1:
+                for one in arrived:
+                    self._prepare([one])
+                return
+            ((lane, arrival),) = arrived
             self._queued_bytes -= arrival.size_bytes
-            lane.failed(AppError(ErrorKind.INTERNAL, "INTERNAL"))
+            lane.failed(_internal())
+        else:
+            self._prepared.extend([(lane, batch) for (lane, _), batch in zip(arrived, batches, strict=True)])
 
     async def _commit_groups(self) -> None:
         loop = asyncio.get_running_loop()
@@ -197,7 +205,7 @@ class Committer:
         else:
             log.error("a stream's batches can't be stored", **describe_failure(error))
             for lane in by_lane:
-                lane.failed(error if isinstance(error, AppError) else AppError(ErrorKind.INTERNAL, "INTERNAL"))
+                lane.failed(error if isinstance(error, AppError) else _internal())
 
 
 def _arrival(lane: Lane, message: bytes, receive_time: int) -> Arrival | None:
@@ -207,4 +215,11 @@ def _arrival(lane: Lane, message: bytes, receive_time: int) -> Arrival | None:
             return lane.arrive(message, receive_time)
         except AppError as error:
             lane.refused(error)
+        except Exception as error:
+            log.error("a message can't be read", **describe_failure(error))
+            lane.failed(_internal())
     return None
+
+
+def _internal() -> AppError:
+    return AppError(ErrorKind.INTERNAL, "INTERNAL")

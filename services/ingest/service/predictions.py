@@ -8,6 +8,7 @@ from libs.common.clock import Clock
 from libs.common.db.database import AnyRow, Database
 from libs.common.rpc.caller import Caller
 from libs.common.rpc.errors import AppError
+from libs.common.rpc.validation import parser
 from quietus.ingest.v1.predictions_pb2 import PredictionBatch
 from services.ingest.grouping import Outcome
 from services.ingest.service.batches import Arrival, SessionBatches
@@ -16,6 +17,8 @@ from services.ingest.service.sessions import Sessions
 from services.ingest.service.stream import PredictionStream, StreamLimits
 from services.ingest.store import predictions
 from services.ingest.vocabulary import Modality
+
+_parse_batch = parser(PredictionBatch)
 
 
 class Predictions:
@@ -54,7 +57,7 @@ class _SingleBatch(Lane):
         self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
     def arrive(self, message: bytes, receive_time: int) -> Arrival:
-        return self._batches.arrive(PredictionBatch.FromString(message), receive_time, len(message))
+        return self._batches.arrive(_parse_batch(message), receive_time, len(message))
 
     def committed(self, outcome: Outcome) -> None:
         if not self.outcome.done():  # a caller that went away has cancelled it

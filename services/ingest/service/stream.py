@@ -3,6 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from grpc.aio import EOF
 
 from libs.common.rpc.drain import DrainSignal
 from libs.common.rpc.errors import AppError, ErrorKind
@@ -36,9 +39,12 @@ Answer = Acknowledged | Drain
 Write = Callable[[Answer], Awaitable[None]]
 Task = asyncio.Task[None]
 
+# How often the watch looks before it ends a stream.
+LOOKS = 4
+
 parse_request = parser(StreamPredictionsRequest)
-# Serialised StreamPredictionsRequests, and something false at the end.
-Read = Callable[[], Awaitable[bytes | None]]
+# Serialised StreamPredictionsRequests, then EOF.
+Read = Callable[[], Awaitable[Any]]
 
 
 class PredictionStream(Lane):
@@ -49,13 +55,13 @@ class PredictionStream(Lane):
         self._limits = limits
         self._refusal: AppError | None = None
         self._newest_number = 0
-        # Read, and not looked at yet.
+        # Messages that wait for their slice. Those that are dropped after a refusal stay counted: it ends the stream.
         self._unread = 0
         self._batches_in_flight = 0
         self._predictions_in_flight = 0
         self._durable: list[Outcome] = []
-        self._answers = 0
-        self._writing = False
+        self._writes = 0
+        self._is_writing = False
         self._patience = asyncio.timeout(None)
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -93,7 +99,7 @@ class PredictionStream(Lane):
         """Returns when the client or the drain has ended the stream and everything that was taken is acknowledged."""
         reader = asyncio.create_task(self._read(read))
         drained = asyncio.create_task(drain.wait())
-        idle = asyncio.create_task(self._fall_idle())
+        idle = asyncio.create_task(self._watch())
         for task in (reader, drained, idle):
             task.add_done_callback(lambda _: self._wake.set())
         try:
@@ -122,29 +128,28 @@ class PredictionStream(Lane):
                 raise AppError(ErrorKind.DEADLINE_EXCEEDED, "STREAM_IDLE", "nothing was sent for too long")
 
     async def _read(self, read: Read) -> None:
-        while message := await read():
-            if self._committer.is_full:
-                await self._committer.room()
+        while (message := await read()) is not EOF:
             if self._unread + self._batches_in_flight >= self._limits.credit_batches:
                 raise _credit_exceeded()
             self._unread += 1
+            if self._committer.is_full:
+                await self._committer.room()
             self._committer.submit(self, message)
 
-    async def _fall_idle(self) -> None:
-        """Returns when the client has sent nothing for too long while it wasn't waiting for us.
+    async def _watch(self) -> None:
+        """Returns when the client has sent nothing for too long while it wasn't waiting for us, or doesn't read.
 
-        Also gives up on a client that doesn't read its answers. It looks once in a while, since timers cost more.
+        It looks now and then, since a timer for each message and answer would cost more.
         """
-        seen = None
-        while seen != (progress := (self._newest_number, self._answers)) or self._is_busy:
-            if seen == progress and self._writing:
-                self._patience.reschedule(self._loop.time())
+        seen, quiet_looks = None, 0
+        while quiet_looks < LOOKS:
+            progress = self._newest_number, self._writes
+            is_quiet = progress == seen and (self._is_writing or not (self._unread or self._batches_in_flight))
+            quiet_looks = quiet_looks + 1 if is_quiet else 0
             seen = progress
-            await asyncio.sleep(self._limits.idle_seconds)
-
-    @property
-    def _is_busy(self) -> bool:
-        return bool(self._unread or self._batches_in_flight or self._writing)
+            await asyncio.sleep(self._limits.idle_seconds / LOOKS)
+        if self._is_writing:
+            self._patience.reschedule(self._loop.time())
 
     async def _acknowledge(self, write: Write) -> None:
         if not self._durable:
@@ -156,10 +161,10 @@ class PredictionStream(Lane):
         await self._write(write, Acknowledged(durable[-1].batch_number, outcomes))
 
     async def _write(self, write: Write, answer: Answer) -> None:
-        self._writing = True
+        self._writes += 1
+        self._is_writing = True
         await write(answer)
-        self._writing = False
-        self._answers += 1
+        self._is_writing = False
 
 
 def _credit_exceeded() -> AppError:
