@@ -9,7 +9,7 @@ import asyncpg
 
 from bench.ingest.contenders import Contender, Measured, measure, raw_copy, reference
 from bench.load.plan import Plan
-from bench.pipeline.suite import BenchSuite, DeviceToken, bench_suite
+from bench.pipeline.suite import BenchSuite, DeviceToken, bench_suite, write_back
 from deploy.local.plan import HOST
 
 STREAMS = 64
@@ -19,7 +19,6 @@ WARM_UP_SECONDS = 1.0
 ROUND_SECONDS_MIN = 3.0
 BATCHES = 32
 BATCH_SIZES = (1, BATCHES)
-WRITE_BACK_SECONDS = 60
 # Batches in flight on each stream: enough that the server never waits for the generator.
 WINDOWS = {1: 128, BATCHES: 8}
 NAMES = {1: "single", BATCHES: "batch32"}
@@ -100,15 +99,6 @@ async def contenders(suite: BenchSuite) -> AsyncIterator[Sequence[Contender]]:
                 reference(FASTAPI, "bench.references.fastapi_orm", dsn, "bench.load.posts")
             ),
         ]
-
-
-async def write_back(dsn: str) -> None:
-    """Nobody pays for what was written before."""
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute("CHECKPOINT", timeout=WRITE_BACK_SECONDS)
-    finally:
-        await connection.close()
 
 
 async def make_bare_tables(dsn: str) -> None:

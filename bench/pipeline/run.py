@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from bench.pipeline.load import Person, Plan
-from bench.pipeline.suite import BenchSuite, bench_suite
+from bench.pipeline.suite import BenchSuite, bench_suite, write_back
 from deploy.demo.people import make_counselor
 
 PEOPLE = 64
@@ -55,6 +55,7 @@ async def _measure(bench: BenchSuite, seconds: float) -> dict[str, float]:
     # What patterns and alerts can't follow is no load that a suite bears for long.
     half_load = saturated["settled_per_second"] / 2
     say(f"half load, {half_load:,.0f} predictions a second ...")
+    await write_back(dsn)
     half = await load(half_load, in_crisis, dsn)
     say("ingest alone ...")
     await bench.stop("fusion", "patterns", "alerts")

@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
+import asyncpg
+
 from bench.pipeline.load import Person
 from deploy.demo.suite import Suite, connected, free_ports
 from deploy.local.plan import Plan
@@ -24,6 +26,7 @@ from quietus.ingest.v1.ingest_pb2_grpc import IngestServiceStub
 from quietus_edge.ids import uuid7
 
 CALL_SECONDS = 30
+WRITE_BACK_SECONDS = 60
 # Each creation hashes a password with 64 MiB; identity refuses more than it has patience for.
 CREATIONS_AT_ONCE = 8
 # Windows of five seconds are sent faster than they are lived.
@@ -94,3 +97,12 @@ async def bench_suite() -> AsyncIterator[BenchSuite]:
                 yield BenchSuite(suite, supervisor)
         finally:
             await supervisor.stop()
+
+
+async def write_back(dsn: str) -> None:
+    """Nobody pays for what was written before."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute("CHECKPOINT", timeout=WRITE_BACK_SECONDS)
+    finally:
+        await connection.close()
