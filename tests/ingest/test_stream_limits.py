@@ -116,6 +116,26 @@ async def test_an_error_of_the_store_ends_the_stream() -> None:
     assert client.acknowledged == 1
 
 
+async def test_a_drain_ends_a_stream_that_waits_for_room() -> None:
+    client, store, drained = Client(), Store(), asyncio.Event()
+    store.open.clear()
+    async with running(store) as committer:
+        stream = PredictionStream(RecordingLane().batches, committer, limits(batches=1_000, predictions=1_000))
+        serving = asyncio.create_task(stream.serve(client.read, client.write, DrainSignal(drained, 3600)))
+        number = 0
+        while not committer.is_full:
+            number += 1
+            client.send(number)
+            await asyncio.sleep(0.001)
+        client.send(number + 1)
+        await asyncio.sleep(0.01)
+        drained.set()
+        store.open.set()
+        async with asyncio.timeout(10):
+            await serving
+    assert client.acknowledged >= number
+
+
 async def test_an_empty_message_is_not_the_end() -> None:
     client = Client()
     client.send(1)

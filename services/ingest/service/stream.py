@@ -132,9 +132,9 @@ class PredictionStream(Lane):
             if self._unread + self._batches_in_flight >= self._limits.credit_batches:
                 raise _credit_exceeded()
             self._unread += 1
+            self._committer.submit(self, message)
             if self._committer.is_full:
                 await self._committer.room()
-            self._committer.submit(self, message)
 
     async def _watch(self) -> None:
         """Returns when the client has sent nothing for too long while it wasn't waiting for us, or doesn't read.
@@ -144,7 +144,8 @@ class PredictionStream(Lane):
         seen, quiet_looks = None, 0
         while quiet_looks < LOOKS:
             progress = self._newest_number, self._writes
-            is_quiet = progress == seen and (self._is_writing or not (self._unread or self._batches_in_flight))
+            waits_for_us = self._unread or self._batches_in_flight or self._committer.is_full
+            is_quiet = progress == seen and (self._is_writing or not waits_for_us)
             quiet_looks = quiet_looks + 1 if is_quiet else 0
             seen = progress
             await asyncio.sleep(self._limits.idle_seconds / LOOKS)
