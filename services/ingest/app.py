@@ -59,7 +59,7 @@ def make_parts(settings: IngestSettings, database: Database, metrics: Metrics, c
         settings.credit_max_batches, settings.credit_max_predictions, settings.stream_idle_seconds
     )
     sessions = Sessions(database, Access(database), timedelta(days=settings.retention_days), clock)
-    predictions = Predictions(database, sessions, committer, stream_limits, clock)
+    predictions = Predictions(database, sessions, committer, stream_limits)
     page_tokens = PageTokens(settings.page_token_secret.encode())
     servicers = (
         Servicer(

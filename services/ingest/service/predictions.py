@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from uuid import UUID
 
-from libs.common.clock import Clock
 from libs.common.db.database import AnyRow, Database
 from libs.common.rpc.caller import Caller
 from libs.common.rpc.errors import AppError
@@ -22,13 +21,10 @@ _parse_batch = parser(PredictionBatch)
 
 
 class Predictions:
-    def __init__(
-        self, database: Database, sessions: Sessions, committer: Committer, limits: StreamLimits, clock: Clock
-    ) -> None:
+    def __init__(self, database: Database, sessions: Sessions, committer: Committer, limits: StreamLimits) -> None:
         self._database = database
         self._sessions = sessions
         self._committer = committer
-        self._clock = clock
         self.limits = limits
 
     async def open_stream(self, caller: Caller, session_id: UUID) -> PredictionStream:
