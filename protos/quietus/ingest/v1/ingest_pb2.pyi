@@ -597,6 +597,7 @@ class StreamPredictionsResponse(_message.Message):
     OPENED_FIELD_NUMBER: _builtins.int
     ACKNOWLEDGEMENT_FIELD_NUMBER: _builtins.int
     DRAIN_FIELD_NUMBER: _builtins.int
+    CREDIT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def opened(self) -> Global___StreamOpened:
         """The answer to the opening."""
@@ -609,18 +610,25 @@ class StreamPredictionsResponse(_message.Message):
     def drain(self) -> Global___Drain:
         """The server is about to end the stream with OK. Send nothing more; open another with a fresh token."""
 
+    @_builtins.property
+    def credit(self) -> Global___Credit:
+        """How much may be in flight from now on, said outside of an acknowledgement: nothing while the server can't store, and
+        as before once it can again. The stream stays open, and what was sent is acknowledged when it is durable.
+        """
+
     def __init__(
         self,
         *,
         opened: Global___StreamOpened | None = ...,
         acknowledgement: Global___Acknowledgement | None = ...,
         drain: Global___Drain | None = ...,
+        credit: Global___Credit | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "drain", b"drain", "message", b"message", "opened", b"opened"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "credit", b"credit", "drain", b"drain", "message", b"message", "opened", b"opened"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "drain", b"drain", "message", b"message", "opened", b"opened"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "credit", b"credit", "drain", b"drain", "message", b"message", "opened", b"opened"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["opened", "acknowledgement", "drain"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["opened", "acknowledgement", "drain", "credit"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -658,7 +666,7 @@ Global___StreamOpened: _TypeAlias = StreamOpened  # noqa: Y015
 
 @_typing.final
 class Credit(_message.Message):
-    """How much may be in flight: sent and not yet acknowledged."""
+    """How much may be in flight: sent and not yet acknowledged. What is in flight when less is granted stays in flight."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -124,7 +124,8 @@ class IngestServiceServicer:
         """Takes numbered batches of one session and acknowledges them, cumulatively and only after their commit.
         The first message opens; every other carries a batch. The stream ends with
         INVALID_ARGUMENT STREAM_NOT_OPENED, STREAM_ALREADY_OPENED, BATCH_NUMBER_NOT_GROWING, BATCH_EMPTY, BATCH_TOO_LARGE;
-        FAILED_PRECONDITION SESSION_ENDED, SESSION_EXPIRED; NOT_FOUND SESSION_NOT_FOUND; RESOURCE_EXHAUSTED CREDIT_EXCEEDED, OVERLOADED;
+        FAILED_PRECONDITION SESSION_ENDED, SESSION_EXPIRED; NOT_FOUND SESSION_NOT_FOUND; RESOURCE_EXHAUSTED CREDIT_EXCEEDED, OVERLOADED,
+        RATE_LIMITED, TOO_MANY_STREAMS (the last three with RetryInfo);
         DEADLINE_EXCEEDED STREAM_IDLE. What was acknowledged before stays; the rest is to be sent again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
