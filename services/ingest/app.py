@@ -17,7 +17,6 @@ from libs.common.feed.tail import Tail
 from libs.common.observability.metrics import Metrics
 from libs.common.pagination import PageTokens
 from libs.common.people.access import Access
-from libs.common.people.follower import IdentityHandler
 from libs.common.rpc.app import Running
 from libs.common.rpc.client import ServiceToken
 from libs.common.rpc.server import ServerParts, Servicer, build_server
@@ -26,6 +25,7 @@ from libs.common.security.tokens import TokenVerifier
 from quietus.common.v1.feed_pb2_grpc import add_FeedServiceServicer_to_server
 from quietus.ingest.v1.ingest_pb2_grpc import add_IngestServiceServicer_to_server
 from services.ingest.backfill import IngestBackfill
+from services.ingest.follower import PeopleHandler
 from services.ingest.service.committer import Committer, Limits
 from services.ingest.service.predictions import Predictions
 from services.ingest.service.recording import Recorder
@@ -82,7 +82,7 @@ def open_database(settings: IngestSettings) -> Database:
 
 def handlers() -> Mapping[str, FeedHandler]:
     """What is done with the feed of each slice that ingest follows."""
-    return {"identity": IdentityHandler()}
+    return {"identity": PeopleHandler()}
 
 
 async def open_slice(settings: IngestSettings) -> tuple[Database, Mapping[str, FeedHandler]]:

@@ -14,6 +14,10 @@ class IngestSettings(CommonSettings):
         default=90, ge=1, description="from a session's start; its predictions are dropped then"
     )
 
+    allow_plaintext: bool = Field(
+        default=False, description="thin clients may send words unsealed; they are sealed in memory"
+    )
+
     feed_retention_days: int = Field(default=7, ge=1)
     feed_retention_max_days: int = Field(default=30, ge=1)
 

@@ -1,6 +1,6 @@
 """The names under which tables keep the contract's enums, by their numbers. 0 says nothing and is never stored."""
 
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 EMOTIONS = (
     "",
@@ -25,7 +25,17 @@ CRISIS_SIGNALS = (
     "self_harm",
     "farewell",
 )
-TRANSCRIPT_STATES = ("", "sealed", "not_kept", "no_key")
+
+
+class TranscriptState(StrEnum):
+    """What became of words that somebody said."""
+
+    SEALED = "sealed"
+    NOT_KEPT = "not_kept"
+    NO_KEY = "no_key"
+
+
+TRANSCRIPT_STATES = ("", *TranscriptState)
 SEALED, NOT_KEPT = 1, 2
 
 # Hertz, hertz, hertz, of full scale, of full scale, syllables a second, share, normalised by the edge model.
