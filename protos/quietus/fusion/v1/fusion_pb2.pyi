@@ -131,23 +131,63 @@ class LackingModality(_message.Message):
 
     MODALITY_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    SINCE_TIME_FIELD_NUMBER: _builtins.int
     modality: _types_pb2.Modality.ValueType
     """The modality."""
     reason: _builtins.str
-    """Stable reason, such as NOT_RECEIVED."""
+    """Stable reason: NOT_RECEIVED, or why it was silent when the chunk was captured: SILENT, OFF, FAILED."""
+    @_builtins.property
+    def since_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when it was silent, by the device's clock; unset for NOT_RECEIVED. Events don't say it: silence is found later
+        than its first chunks are fused.
+        """
+
     def __init__(
         self,
         *,
         modality: _types_pb2.Modality.ValueType = ...,
         reason: _builtins.str = ...,
+        since_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["since_time", b"since_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["modality", b"modality", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["modality", b"modality", "reason", b"reason", "since_time", b"since_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LackingModality: _TypeAlias = LackingModality  # noqa: Y015
+
+@_typing.final
+class SilentModality(_message.Message):
+    """A modality that is silent in a session."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODALITY_FIELD_NUMBER: _builtins.int
+    SINCE_TIME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    modality: _types_pb2.Modality.ValueType
+    """The modality."""
+    reason: _builtins.str
+    """Stable reason: SILENT, OFF, FAILED."""
+    @_builtins.property
+    def since_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when, by the device's clock."""
+
+    def __init__(
+        self,
+        *,
+        modality: _types_pb2.Modality.ValueType = ...,
+        since_time: _timestamp_pb2.Timestamp | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["since_time", b"since_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["modality", b"modality", "reason", b"reason", "since_time", b"since_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SilentModality: _TypeAlias = SilentModality  # noqa: Y015
 
 @_typing.final
 class FusionResult(_message.Message):
@@ -392,6 +432,7 @@ class SessionRisk(_message.Message):
     LATEST_FIELD_NUMBER: _builtins.int
     CHUNKS_FIELD_NUMBER: _builtins.int
     SETTLED_FIELD_NUMBER: _builtins.int
+    SILENT_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The session."""
     anonymous_id: _builtins.str
@@ -408,6 +449,10 @@ class SessionRisk(_message.Message):
     def latest(self) -> Global___FusionResult:
         """The newest chunk by capture."""
 
+    @_builtins.property
+    def silent(self) -> _containers.RepeatedCompositeFieldContainer[Global___SilentModality]:
+        """Modalities that are silent now, or were at the session's end; by modality number."""
+
     def __init__(
         self,
         *,
@@ -418,10 +463,11 @@ class SessionRisk(_message.Message):
         latest: Global___FusionResult | None = ...,
         chunks: _builtins.int = ...,
         settled: _builtins.bool = ...,
+        silent: _abc.Iterable[Global___SilentModality] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["latest", b"latest"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous_id", b"anonymous_id", "chunks", b"chunks", "latest", b"latest", "level", b"level", "score", b"score", "session_id", b"session_id", "settled", b"settled"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous_id", b"anonymous_id", "chunks", b"chunks", "latest", b"latest", "level", b"level", "score", b"score", "session_id", b"session_id", "settled", b"settled", "silent", b"silent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -6,7 +6,9 @@ What ingest tells the other services."""
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from quietus.common.v1 import types_pb2 as _types_pb2
 from quietus.ingest.v1 import predictions_pb2 as _predictions_pb2
+from quietus.ingest.v1 import sessions_pb2 as _sessions_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -27,6 +29,8 @@ class Event(_message.Message):
     PREDICTIONS_COMMITTED_FIELD_NUMBER: _builtins.int
     SESSION_STARTED_FIELD_NUMBER: _builtins.int
     SESSION_ENDED_FIELD_NUMBER: _builtins.int
+    MODALITY_SILENT_FIELD_NUMBER: _builtins.int
+    MODALITY_RESUMED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def predictions_committed(self) -> Global___PredictionsCommitted:
         """Predictions were stored."""
@@ -39,18 +43,28 @@ class Event(_message.Message):
     def session_ended(self) -> Global___SessionEnded:
         """A session was ended."""
 
+    @_builtins.property
+    def modality_silent(self) -> Global___ModalitySilent:
+        """A modality of a running session fell silent."""
+
+    @_builtins.property
+    def modality_resumed(self) -> Global___ModalityResumed:
+        """A silent modality came back."""
+
     def __init__(
         self,
         *,
         predictions_committed: Global___PredictionsCommitted | None = ...,
         session_started: Global___SessionStarted | None = ...,
         session_ended: Global___SessionEnded | None = ...,
+        modality_silent: Global___ModalitySilent | None = ...,
+        modality_resumed: Global___ModalityResumed | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "predictions_committed", b"predictions_committed", "session_ended", b"session_ended", "session_started", b"session_started"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "modality_resumed", b"modality_resumed", "modality_silent", b"modality_silent", "predictions_committed", b"predictions_committed", "session_ended", b"session_ended", "session_started", b"session_started"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "predictions_committed", b"predictions_committed", "session_ended", b"session_ended", "session_started", b"session_started"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "modality_resumed", b"modality_resumed", "modality_silent", b"modality_silent", "predictions_committed", b"predictions_committed", "session_ended", b"session_ended", "session_started", b"session_started"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["predictions_committed", "session_started", "session_ended"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["predictions_committed", "session_started", "session_ended", "modality_silent", "modality_resumed"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -67,12 +81,15 @@ class PredictionsCommitted(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     RECEIVE_TIME_FIELD_NUMBER: _builtins.int
     BATCH_FIELD_NUMBER: _builtins.int
+    LATE_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """The person."""
     anonymous_id: _builtins.str
     """The person's identifier outside."""
     session_id: _builtins.str
     """The session."""
+    late: _builtins.bool
+    """The session had ended when it was received. Late predictions are taken for a while and count like all others."""
     @_builtins.property
     def receive_time(self) -> _timestamp_pb2.Timestamp:
         """When the server received the batch; the same for all its predictions."""
@@ -89,10 +106,11 @@ class PredictionsCommitted(_message.Message):
         session_id: _builtins.str = ...,
         receive_time: _timestamp_pb2.Timestamp | None = ...,
         batch: _predictions_pb2.PredictionBatch | None = ...,
+        late: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "receive_time", b"receive_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous_id", b"anonymous_id", "batch", b"batch", "receive_time", b"receive_time", "session_id", b"session_id", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous_id", b"anonymous_id", "batch", b"batch", "late", b"late", "receive_time", b"receive_time", "session_id", b"session_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -151,19 +169,22 @@ class SessionEnded(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     RECEIVE_TIME_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """The person."""
     anonymous_id: _builtins.str
     """The person's identifier outside."""
     session_id: _builtins.str
     """The session."""
+    cause: _sessions_pb2.SessionEndCause.ValueType
+    """Why. Unset in events from before causes were told: by word."""
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """When, by the device's clock."""
+        """When, by the device's clock: as it was said, or the end of the newest window that was stored."""
 
     @_builtins.property
     def receive_time(self) -> _timestamp_pb2.Timestamp:
-        """When the server received it."""
+        """When the server received it, or found it."""
 
     def __init__(
         self,
@@ -173,11 +194,116 @@ class SessionEnded(_message.Message):
         session_id: _builtins.str = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
         receive_time: _timestamp_pb2.Timestamp | None = ...,
+        cause: _sessions_pb2.SessionEndCause.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "receive_time", b"receive_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous_id", b"anonymous_id", "end_time", b"end_time", "receive_time", b"receive_time", "session_id", b"session_id", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous_id", b"anonymous_id", "cause", b"cause", "end_time", b"end_time", "receive_time", b"receive_time", "session_id", b"session_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SessionEnded: _TypeAlias = SessionEnded  # noqa: Y015
+
+@_typing.final
+class ModalitySilent(_message.Message):
+    """A modality that had been running in a session lacks from some time on. Told once for each silence."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    ANONYMOUS_ID_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    MODALITY_FIELD_NUMBER: _builtins.int
+    SINCE_TIME_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    RECEIVE_TIME_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """The person."""
+    anonymous_id: _builtins.str
+    """The person's identifier outside."""
+    session_id: _builtins.str
+    """The session."""
+    modality: _types_pb2.Modality.ValueType
+    """The modality."""
+    cause: _sessions_pb2.SilenceCause.ValueType
+    """Why."""
+    @_builtins.property
+    def since_time(self) -> _timestamp_pb2.Timestamp:
+        """From when on, by the device's clock: the end of its newest window, or the session's start when it has none. No two
+        silences of a modality of a session begin at the same time.
+        """
+
+    @_builtins.property
+    def receive_time(self) -> _timestamp_pb2.Timestamp:
+        """When the server found it."""
+
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        anonymous_id: _builtins.str = ...,
+        session_id: _builtins.str = ...,
+        modality: _types_pb2.Modality.ValueType = ...,
+        since_time: _timestamp_pb2.Timestamp | None = ...,
+        cause: _sessions_pb2.SilenceCause.ValueType = ...,
+        receive_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receive_time", b"receive_time", "since_time", b"since_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous_id", b"anonymous_id", "cause", b"cause", "modality", b"modality", "receive_time", b"receive_time", "session_id", b"session_id", "since_time", b"since_time", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModalitySilent: _TypeAlias = ModalitySilent  # noqa: Y015
+
+@_typing.final
+class ModalityResumed(_message.Message):
+    """A silent modality came back, or turns out to have run: its predictions may have waited on the device."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    ANONYMOUS_ID_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    MODALITY_FIELD_NUMBER: _builtins.int
+    SINCE_TIME_FIELD_NUMBER: _builtins.int
+    RESUME_TIME_FIELD_NUMBER: _builtins.int
+    RECEIVE_TIME_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """The person."""
+    anonymous_id: _builtins.str
+    """The person's identifier outside."""
+    session_id: _builtins.str
+    """The session."""
+    modality: _types_pb2.Modality.ValueType
+    """The modality."""
+    @_builtins.property
+    def since_time(self) -> _timestamp_pb2.Timestamp:
+        """When the silence that is over began, as it was told."""
+
+    @_builtins.property
+    def resume_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ended, by the device's clock; not before since_time. Equal when nothing was missed."""
+
+    @_builtins.property
+    def receive_time(self) -> _timestamp_pb2.Timestamp:
+        """When the server found it."""
+
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        anonymous_id: _builtins.str = ...,
+        session_id: _builtins.str = ...,
+        modality: _types_pb2.Modality.ValueType = ...,
+        since_time: _timestamp_pb2.Timestamp | None = ...,
+        resume_time: _timestamp_pb2.Timestamp | None = ...,
+        receive_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receive_time", b"receive_time", "resume_time", b"resume_time", "since_time", b"since_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous_id", b"anonymous_id", "modality", b"modality", "receive_time", b"receive_time", "resume_time", b"resume_time", "session_id", b"session_id", "since_time", b"since_time", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModalityResumed: _TypeAlias = ModalityResumed  # noqa: Y015

@@ -27,9 +27,10 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from quietus.common.v1 import options_pb2 as quietus_dot_common_dot_v1_dot_options__pb2
 from quietus.common.v1 import types_pb2 as quietus_dot_common_dot_v1_dot_types__pb2
 from quietus.ingest.v1 import predictions_pb2 as quietus_dot_ingest_dot_v1_dot_predictions__pb2
+from quietus.ingest.v1 import sessions_pb2 as quietus_dot_ingest_dot_v1_dot_sessions__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1equietus/ingest/v1/ingest.proto\x12\x11quietus.ingest.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fquietus/common/v1/options.proto\x1a\x1dquietus/common/v1/types.proto\x1a#quietus/ingest/v1/predictions.proto\"\xf4\x01\n\x07Session\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x02 \x01(\t\x12\x30\n\x06status\x18\x03 \x01(\x0e\x32 .quietus.ingest.v1.SessionStatus\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"k\n\x13StartSessionRequest\x12\x1e\n\nsession_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02\x38\x01\x12\x34\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x02\"C\n\x14StartSessionResponse\x12+\n\x07session\x18\x01 \x01(\x0b\x32\x1a.quietus.ingest.v1.Session\"g\n\x11\x45ndSessionRequest\x12\x1e\n\nsession_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02\x38\x01\x12\x32\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x02\"A\n\x12\x45ndSessionResponse\x12+\n\x07session\x18\x01 \x01(\x0b\x32\x1a.quietus.ingest.v1.Session\"3\n\x11GetSessionRequest\x12\x1e\n\nsession_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02\x38\x01\"s\n\x12GetSessionResponse\x12+\n\x07session\x18\x01 \x01(\x0b\x32\x1a.quietus.ingest.v1.Session\x12\x30\n\x06\x63ounts\x18\x02 \x03(\x0b\x32 .quietus.ingest.v1.ModalityCount\"S\n\rModalityCount\x12-\n\x08modality\x18\x01 \x01(\x0e\x32\x1b.quietus.common.v1.Modality\x12\x13\n\x0bpredictions\x18\x02 \x01(\x03\"{\n\x13ListSessionsRequest\x12\x1c\n\x0c\x61nonymous_id\x18\x01 \x01(\tB\x06\xfa\xbb\x18\x02 @\x12)\n\tpage_size\x18\x02 \x01(\x05\x42\x16\xfa\xbb\x18\x12\t\x00\x00\x00\x00\x00\x00\x00\x00\x11\x00\x00\x00\x00\x00\x00i@\x12\x1b\n\npage_token\x18\x03 \x01(\tB\x07\xfa\xbb\x18\x03 \x80\x08\"]\n\x14ListSessionsResponse\x12,\n\x08sessions\x18\x01 \x03(\x0b\x32\x1a.quietus.ingest.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb5\x01\n\x16ListPredictionsRequest\x12\x1e\n\nsession_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02\x38\x01\x12\x33\n\x08modality\x18\x02 \x01(\x0e\x32\x1b.quietus.common.v1.ModalityB\x04\xe2\x41\x01\x02\x12)\n\tpage_size\x18\x03 \x01(\x05\x42\x16\xfa\xbb\x18\x12\t\x00\x00\x00\x00\x00\x00\x00\x00\x11\x00\x00\x00\x00\x00@\x8f@\x12\x1b\n\npage_token\x18\x04 \x01(\tB\x07\xfa\xbb\x18\x03 \x80\x08\"\xa5\x01\n\x10StoredPrediction\x12\x31\n\nprediction\x18\x01 \x01(\x0b\x32\x1d.quietus.ingest.v1.Prediction\x12\x14\n\x0c\x62\x61tch_number\x18\x02 \x01(\x03\x12\x30\n\x0creceive_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x63ontent_digest\x18\x04 \x01(\x0c\"l\n\x17ListPredictionsResponse\x12\x38\n\x0bpredictions\x18\x01 \x03(\x0b\x32#.quietus.ingest.v1.StoredPrediction\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"s\n\x18RecordPredictionsRequest\x12\x1e\n\nsession_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02\x38\x01\x12\x37\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\".quietus.ingest.v1.PredictionBatchB\x04\xe2\x41\x01\x02\"M\n\x19RecordPredictionsResponse\x12\x30\n\x07outcome\x18\x01 \x01(\x0b\x32\x1f.quietus.ingest.v1.BatchOutcome\"\x89\x01\n\x18StreamPredictionsRequest\x12-\n\x04open\x18\x01 \x01(\x0b\x32\x1d.quietus.ingest.v1.OpenStreamH\x00\x12\x33\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\".quietus.ingest.v1.PredictionBatchH\x00\x42\t\n\x07message\",\n\nOpenStream\x12\x1e\n\nsession_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02\x38\x01\"\xf0\x01\n\x19StreamPredictionsResponse\x12\x31\n\x06opened\x18\x01 \x01(\x0b\x32\x1f.quietus.ingest.v1.StreamOpenedH\x00\x12=\n\x0f\x61\x63knowledgement\x18\x02 \x01(\x0b\x32\".quietus.ingest.v1.AcknowledgementH\x00\x12)\n\x05\x64rain\x18\x03 \x01(\x0b\x32\x18.quietus.ingest.v1.DrainH\x00\x12+\n\x06\x63redit\x18\x04 \x01(\x0b\x32\x19.quietus.ingest.v1.CreditH\x00\x42\t\n\x07message\"j\n\x0cStreamOpened\x12)\n\x06\x63redit\x18\x01 \x01(\x0b\x32\x19.quietus.ingest.v1.Credit\x12/\n\x0bserver_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"6\n\x06\x43redit\x12\x13\n\x0bmax_batches\x18\x01 \x01(\r\x12\x17\n\x0fmax_predictions\x18\x02 \x01(\r\"\x8d\x01\n\x0f\x41\x63knowledgement\x12\x1c\n\x14through_batch_number\x18\x01 \x01(\x03\x12\x31\n\x08outcomes\x18\x02 \x03(\x0b\x32\x1f.quietus.ingest.v1.BatchOutcome\x12)\n\x06\x63redit\x18\x03 \x01(\x0b\x32\x19.quietus.ingest.v1.Credit\"x\n\x0c\x42\x61tchOutcome\x12\x14\n\x0c\x62\x61tch_number\x18\x01 \x01(\x03\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\r\x12\x12\n\nduplicates\x18\x03 \x01(\r\x12,\n\x08refusals\x18\x04 \x03(\x0b\x32\x1a.quietus.ingest.v1.Refusal\"Y\n\x07Refusal\x12\r\n\x05index\x18\x01 \x01(\r\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x30\n\x06reason\x18\x03 \x01(\x0e\x32 .quietus.ingest.v1.RefusalReason\"\x07\n\x05\x44rain*d\n\rSessionStatus\x12\x1e\n\x1aSESSION_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15SESSION_STATUS_ACTIVE\x10\x01\x12\x18\n\x14SESSION_STATUS_ENDED\x10\x02*\xbe\x02\n\rRefusalReason\x12\x1e\n\x1aREFUSAL_REASON_UNSPECIFIED\x10\x00\x12\x1a\n\x16REFUSAL_REASON_MISSING\x10\x01\x12\x1f\n\x1bREFUSAL_REASON_OUT_OF_RANGE\x10\x02\x12 \n\x1cREFUSAL_REASON_UNKNOWN_VALUE\x10\x03\x12\x1b\n\x17REFUSAL_REASON_TOO_LONG\x10\x04\x12#\n\x1fREFUSAL_REASON_BAD_DISTRIBUTION\x10\x05\x12#\n\x1fREFUSAL_REASON_BAD_CAPTURE_TIME\x10\x06\x12\x1b\n\x17REFUSAL_REASON_CONFLICT\x10\x07\x12*\n&REFUSAL_REASON_CHUNK_INTERVAL_CONFLICT\x10\x08\x32\xb1\x06\n\rIngestService\x12k\n\x0cStartSession\x12&.quietus.ingest.v1.StartSessionRequest\x1a\'.quietus.ingest.v1.StartSessionResponse\"\n\xaa\xbb\x18\x06\n\x02\x01\x05\x18\x01\x12\x65\n\nEndSession\x12$.quietus.ingest.v1.EndSessionRequest\x1a%.quietus.ingest.v1.EndSessionResponse\"\n\xaa\xbb\x18\x06\n\x02\x01\x05\x18\x01\x12\x66\n\nGetSession\x12$.quietus.ingest.v1.GetSessionRequest\x1a%.quietus.ingest.v1.GetSessionResponse\"\x0b\xaa\xbb\x18\x07\n\x03\x01\x05\x02\x18\x02\x12l\n\x0cListSessions\x12&.quietus.ingest.v1.ListSessionsRequest\x1a\'.quietus.ingest.v1.ListSessionsResponse\"\x0b\xaa\xbb\x18\x07\n\x03\x01\x05\x02\x18\x02\x12u\n\x0fListPredictions\x12).quietus.ingest.v1.ListPredictionsRequest\x1a*.quietus.ingest.v1.ListPredictionsResponse\"\x0b\xaa\xbb\x18\x07\n\x03\x01\x05\x02\x18\x02\x12z\n\x11RecordPredictions\x12+.quietus.ingest.v1.RecordPredictionsRequest\x1a,.quietus.ingest.v1.RecordPredictionsResponse\"\n\xaa\xbb\x18\x06\n\x02\x01\x05\x18\x01\x12\x82\x01\n\x11StreamPredictions\x12+.quietus.ingest.v1.StreamPredictionsRequest\x1a,.quietus.ingest.v1.StreamPredictionsResponse\"\x0e\xaa\xbb\x18\x06\n\x02\x01\x05\x18\x01\xb0\xbb\x18\x01(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1equietus/ingest/v1/ingest.proto\x12\x11quietus.ingest.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fquietus/common/v1/options.proto\x1a\x1dquietus/common/v1/types.proto\x1a#quietus/ingest/v1/predictions.proto\x1a quietus/ingest/v1/sessions.proto\"\xf2\x02\n\x07Session\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x02 \x01(\t\x12\x30\n\x06status\x18\x03 \x01(\x0e\x32 .quietus.ingest.v1.SessionStatus\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\tend_cause\x18\x07 \x01(\x0e\x32\".quietus.ingest.v1.SessionEndCause\x12\x32\n\x0egrace_end_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tdevice_id\x18\t \x01(\t\"k\n\x13StartSessionRequest\x12\x1e\n\nsession_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02\x38\x01\x12\x34\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x02\"C\n\x14StartSessionResponse\x12+\n\x07session\x18\x01 \x01(\x0b\x32\x1a.quietus.ingest.v1.Session\"g\n\x11\x45ndSessionRequest\x12\x1e\n\nsession_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02\x38\x01\x12\x32\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x02\"A\n\x12\x45ndSessionResponse\x12+\n\x07session\x18\x01 \x01(\x0b\x32\x1a.quietus.ingest.v1.Session\"3\n\x11GetSessionRequest\x12\x1e\n\nsession_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02\x38\x01\"\xdc\x01\n\x12GetSessionResponse\x12+\n\x07session\x18\x01 \x01(\x0b\x32\x1a.quietus.ingest.v1.Session\x12\x30\n\x06\x63ounts\x18\x02 \x03(\x0b\x32 .quietus.ingest.v1.ModalityCount\x12\x31\n\x07senders\x18\x03 \x03(\x0b\x32 .quietus.ingest.v1.SessionSender\x12\x34\n\x08silences\x18\x04 \x03(\x0b\x32\".quietus.ingest.v1.ModalitySilence\"S\n\rModalityCount\x12-\n\x08modality\x18\x01 \x01(\x0e\x32\x1b.quietus.common.v1.Modality\x12\x13\n\x0bpredictions\x18\x02 \x01(\x03\"{\n\x13ListSessionsRequest\x12\x1c\n\x0c\x61nonymous_id\x18\x01 \x01(\tB\x06\xfa\xbb\x18\x02 @\x12)\n\tpage_size\x18\x02 \x01(\x05\x42\x16\xfa\xbb\x18\x12\t\x00\x00\x00\x00\x00\x00\x00\x00\x11\x00\x00\x00\x00\x00\x00i@\x12\x1b\n\npage_token\x18\x03 \x01(\tB\x07\xfa\xbb\x18\x03 \x80\x08\"]\n\x14ListSessionsResponse\x12,\n\x08sessions\x18\x01 \x03(\x0b\x32\x1a.quietus.ingest.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb5\x01\n\x16ListPredictionsRequest\x12\x1e\n\nsession_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02\x38\x01\x12\x33\n\x08modality\x18\x02 \x01(\x0e\x32\x1b.quietus.common.v1.ModalityB\x04\xe2\x41\x01\x02\x12)\n\tpage_size\x18\x03 \x01(\x05\x42\x16\xfa\xbb\x18\x12\t\x00\x00\x00\x00\x00\x00\x00\x00\x11\x00\x00\x00\x00\x00@\x8f@\x12\x1b\n\npage_token\x18\x04 \x01(\tB\x07\xfa\xbb\x18\x03 \x80\x08\"\xb3\x01\n\x10StoredPrediction\x12\x31\n\nprediction\x18\x01 \x01(\x0b\x32\x1d.quietus.ingest.v1.Prediction\x12\x14\n\x0c\x62\x61tch_number\x18\x02 \x01(\x03\x12\x30\n\x0creceive_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x63ontent_digest\x18\x04 \x01(\x0c\x12\x0c\n\x04late\x18\x05 \x01(\x08\"l\n\x17ListPredictionsResponse\x12\x38\n\x0bpredictions\x18\x01 \x03(\x0b\x32#.quietus.ingest.v1.StoredPrediction\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xbf\x01\n\x18RecordPredictionsRequest\x12\x1e\n\nsession_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02\x38\x01\x12\x37\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\".quietus.ingest.v1.PredictionBatchB\x04\xe2\x41\x01\x02\x12\x19\n\tsender_id\x18\x03 \x01(\tB\x06\xfa\xbb\x18\x02\x38\x01\x12/\n\x0b\x63lient_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"M\n\x19RecordPredictionsResponse\x12\x30\n\x07outcome\x18\x01 \x01(\x0b\x32\x1f.quietus.ingest.v1.BatchOutcome\"\xbc\x01\n\x18StreamPredictionsRequest\x12-\n\x04open\x18\x01 \x01(\x0b\x32\x1d.quietus.ingest.v1.OpenStreamH\x00\x12\x33\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\".quietus.ingest.v1.PredictionBatchH\x00\x12\x31\n\theartbeat\x18\x03 \x01(\x0b\x32\x1c.quietus.ingest.v1.HeartbeatH\x00\x42\t\n\x07message\"x\n\nOpenStream\x12\x1e\n\nsession_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02\x38\x01\x12\x19\n\tsender_id\x18\x02 \x01(\tB\x06\xfa\xbb\x18\x02\x38\x01\x12/\n\x0b\x63lient_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf0\x01\n\x19StreamPredictionsResponse\x12\x31\n\x06opened\x18\x01 \x01(\x0b\x32\x1f.quietus.ingest.v1.StreamOpenedH\x00\x12=\n\x0f\x61\x63knowledgement\x18\x02 \x01(\x0b\x32\".quietus.ingest.v1.AcknowledgementH\x00\x12)\n\x05\x64rain\x18\x03 \x01(\x0b\x32\x18.quietus.ingest.v1.DrainH\x00\x12+\n\x06\x63redit\x18\x04 \x01(\x0b\x32\x19.quietus.ingest.v1.CreditH\x00\x42\t\n\x07message\"\x9b\x01\n\x0cStreamOpened\x12)\n\x06\x63redit\x18\x01 \x01(\x0b\x32\x19.quietus.ingest.v1.Credit\x12/\n\x0bserver_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x05\x63lock\x18\x03 \x01(\x0b\x32 .quietus.ingest.v1.ClockEstimate\"6\n\x06\x43redit\x12\x13\n\x0bmax_batches\x18\x01 \x01(\r\x12\x17\n\x0fmax_predictions\x18\x02 \x01(\r\"\x8d\x01\n\x0f\x41\x63knowledgement\x12\x1c\n\x14through_batch_number\x18\x01 \x01(\x03\x12\x31\n\x08outcomes\x18\x02 \x03(\x0b\x32\x1f.quietus.ingest.v1.BatchOutcome\x12)\n\x06\x63redit\x18\x03 \x01(\x0b\x32\x19.quietus.ingest.v1.Credit\"x\n\x0c\x42\x61tchOutcome\x12\x14\n\x0c\x62\x61tch_number\x18\x01 \x01(\x03\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\r\x12\x12\n\nduplicates\x18\x03 \x01(\r\x12,\n\x08refusals\x18\x04 \x03(\x0b\x32\x1a.quietus.ingest.v1.Refusal\"Y\n\x07Refusal\x12\r\n\x05index\x18\x01 \x01(\r\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x30\n\x06reason\x18\x03 \x01(\x0e\x32 .quietus.ingest.v1.RefusalReason\"\x07\n\x05\x44rain*d\n\rSessionStatus\x12\x1e\n\x1aSESSION_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15SESSION_STATUS_ACTIVE\x10\x01\x12\x18\n\x14SESSION_STATUS_ENDED\x10\x02*\xbe\x02\n\rRefusalReason\x12\x1e\n\x1aREFUSAL_REASON_UNSPECIFIED\x10\x00\x12\x1a\n\x16REFUSAL_REASON_MISSING\x10\x01\x12\x1f\n\x1bREFUSAL_REASON_OUT_OF_RANGE\x10\x02\x12 \n\x1cREFUSAL_REASON_UNKNOWN_VALUE\x10\x03\x12\x1b\n\x17REFUSAL_REASON_TOO_LONG\x10\x04\x12#\n\x1fREFUSAL_REASON_BAD_DISTRIBUTION\x10\x05\x12#\n\x1fREFUSAL_REASON_BAD_CAPTURE_TIME\x10\x06\x12\x1b\n\x17REFUSAL_REASON_CONFLICT\x10\x07\x12*\n&REFUSAL_REASON_CHUNK_INTERVAL_CONFLICT\x10\x08\x32\xb1\x06\n\rIngestService\x12k\n\x0cStartSession\x12&.quietus.ingest.v1.StartSessionRequest\x1a\'.quietus.ingest.v1.StartSessionResponse\"\n\xaa\xbb\x18\x06\n\x02\x01\x05\x18\x01\x12\x65\n\nEndSession\x12$.quietus.ingest.v1.EndSessionRequest\x1a%.quietus.ingest.v1.EndSessionResponse\"\n\xaa\xbb\x18\x06\n\x02\x01\x05\x18\x01\x12\x66\n\nGetSession\x12$.quietus.ingest.v1.GetSessionRequest\x1a%.quietus.ingest.v1.GetSessionResponse\"\x0b\xaa\xbb\x18\x07\n\x03\x01\x05\x02\x18\x02\x12l\n\x0cListSessions\x12&.quietus.ingest.v1.ListSessionsRequest\x1a\'.quietus.ingest.v1.ListSessionsResponse\"\x0b\xaa\xbb\x18\x07\n\x03\x01\x05\x02\x18\x02\x12u\n\x0fListPredictions\x12).quietus.ingest.v1.ListPredictionsRequest\x1a*.quietus.ingest.v1.ListPredictionsResponse\"\x0b\xaa\xbb\x18\x07\n\x03\x01\x05\x02\x18\x02\x12z\n\x11RecordPredictions\x12+.quietus.ingest.v1.RecordPredictionsRequest\x1a,.quietus.ingest.v1.RecordPredictionsResponse\"\n\xaa\xbb\x18\x06\n\x02\x01\x05\x18\x01\x12\x82\x01\n\x11StreamPredictions\x12+.quietus.ingest.v1.StreamPredictionsRequest\x1a,.quietus.ingest.v1.StreamPredictionsResponse\"\x0e\xaa\xbb\x18\x06\n\x02\x01\x05\x18\x01\xb0\xbb\x18\x01(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -64,8 +65,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECORDPREDICTIONSREQUEST'].fields_by_name['session_id']._serialized_options = b'\342A\001\002\372\273\030\0028\001'
   _globals['_RECORDPREDICTIONSREQUEST'].fields_by_name['batch']._loaded_options = None
   _globals['_RECORDPREDICTIONSREQUEST'].fields_by_name['batch']._serialized_options = b'\342A\001\002'
+  _globals['_RECORDPREDICTIONSREQUEST'].fields_by_name['sender_id']._loaded_options = None
+  _globals['_RECORDPREDICTIONSREQUEST'].fields_by_name['sender_id']._serialized_options = b'\372\273\030\0028\001'
   _globals['_OPENSTREAM'].fields_by_name['session_id']._loaded_options = None
   _globals['_OPENSTREAM'].fields_by_name['session_id']._serialized_options = b'\342A\001\002\372\273\030\0028\001'
+  _globals['_OPENSTREAM'].fields_by_name['sender_id']._loaded_options = None
+  _globals['_OPENSTREAM'].fields_by_name['sender_id']._serialized_options = b'\372\273\030\0028\001'
   _globals['_INGESTSERVICE'].methods_by_name['StartSession']._loaded_options = None
   _globals['_INGESTSERVICE'].methods_by_name['StartSession']._serialized_options = b'\252\273\030\006\n\002\001\005\030\001'
   _globals['_INGESTSERVICE'].methods_by_name['EndSession']._loaded_options = None
@@ -80,58 +85,58 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INGESTSERVICE'].methods_by_name['RecordPredictions']._serialized_options = b'\252\273\030\006\n\002\001\005\030\001'
   _globals['_INGESTSERVICE'].methods_by_name['StreamPredictions']._loaded_options = None
   _globals['_INGESTSERVICE'].methods_by_name['StreamPredictions']._serialized_options = b'\252\273\030\006\n\002\001\005\030\001\260\273\030\001'
-  _globals['_SESSIONSTATUS']._serialized_start=2909
-  _globals['_SESSIONSTATUS']._serialized_end=3009
-  _globals['_REFUSALREASON']._serialized_start=3012
-  _globals['_REFUSALREASON']._serialized_end=3330
-  _globals['_SESSION']._serialized_start=221
-  _globals['_SESSION']._serialized_end=465
-  _globals['_STARTSESSIONREQUEST']._serialized_start=467
-  _globals['_STARTSESSIONREQUEST']._serialized_end=574
-  _globals['_STARTSESSIONRESPONSE']._serialized_start=576
-  _globals['_STARTSESSIONRESPONSE']._serialized_end=643
-  _globals['_ENDSESSIONREQUEST']._serialized_start=645
-  _globals['_ENDSESSIONREQUEST']._serialized_end=748
-  _globals['_ENDSESSIONRESPONSE']._serialized_start=750
-  _globals['_ENDSESSIONRESPONSE']._serialized_end=815
-  _globals['_GETSESSIONREQUEST']._serialized_start=817
-  _globals['_GETSESSIONREQUEST']._serialized_end=868
-  _globals['_GETSESSIONRESPONSE']._serialized_start=870
-  _globals['_GETSESSIONRESPONSE']._serialized_end=985
-  _globals['_MODALITYCOUNT']._serialized_start=987
-  _globals['_MODALITYCOUNT']._serialized_end=1070
-  _globals['_LISTSESSIONSREQUEST']._serialized_start=1072
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=1195
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=1197
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=1290
-  _globals['_LISTPREDICTIONSREQUEST']._serialized_start=1293
-  _globals['_LISTPREDICTIONSREQUEST']._serialized_end=1474
-  _globals['_STOREDPREDICTION']._serialized_start=1477
-  _globals['_STOREDPREDICTION']._serialized_end=1642
-  _globals['_LISTPREDICTIONSRESPONSE']._serialized_start=1644
-  _globals['_LISTPREDICTIONSRESPONSE']._serialized_end=1752
-  _globals['_RECORDPREDICTIONSREQUEST']._serialized_start=1754
-  _globals['_RECORDPREDICTIONSREQUEST']._serialized_end=1869
-  _globals['_RECORDPREDICTIONSRESPONSE']._serialized_start=1871
-  _globals['_RECORDPREDICTIONSRESPONSE']._serialized_end=1948
-  _globals['_STREAMPREDICTIONSREQUEST']._serialized_start=1951
-  _globals['_STREAMPREDICTIONSREQUEST']._serialized_end=2088
-  _globals['_OPENSTREAM']._serialized_start=2090
-  _globals['_OPENSTREAM']._serialized_end=2134
-  _globals['_STREAMPREDICTIONSRESPONSE']._serialized_start=2137
-  _globals['_STREAMPREDICTIONSRESPONSE']._serialized_end=2377
-  _globals['_STREAMOPENED']._serialized_start=2379
-  _globals['_STREAMOPENED']._serialized_end=2485
-  _globals['_CREDIT']._serialized_start=2487
-  _globals['_CREDIT']._serialized_end=2541
-  _globals['_ACKNOWLEDGEMENT']._serialized_start=2544
-  _globals['_ACKNOWLEDGEMENT']._serialized_end=2685
-  _globals['_BATCHOUTCOME']._serialized_start=2687
-  _globals['_BATCHOUTCOME']._serialized_end=2807
-  _globals['_REFUSAL']._serialized_start=2809
-  _globals['_REFUSAL']._serialized_end=2898
-  _globals['_DRAIN']._serialized_start=2900
-  _globals['_DRAIN']._serialized_end=2907
-  _globals['_INGESTSERVICE']._serialized_start=3333
-  _globals['_INGESTSERVICE']._serialized_end=4150
+  _globals['_SESSIONSTATUS']._serialized_start=3443
+  _globals['_SESSIONSTATUS']._serialized_end=3543
+  _globals['_REFUSALREASON']._serialized_start=3546
+  _globals['_REFUSALREASON']._serialized_end=3864
+  _globals['_SESSION']._serialized_start=255
+  _globals['_SESSION']._serialized_end=625
+  _globals['_STARTSESSIONREQUEST']._serialized_start=627
+  _globals['_STARTSESSIONREQUEST']._serialized_end=734
+  _globals['_STARTSESSIONRESPONSE']._serialized_start=736
+  _globals['_STARTSESSIONRESPONSE']._serialized_end=803
+  _globals['_ENDSESSIONREQUEST']._serialized_start=805
+  _globals['_ENDSESSIONREQUEST']._serialized_end=908
+  _globals['_ENDSESSIONRESPONSE']._serialized_start=910
+  _globals['_ENDSESSIONRESPONSE']._serialized_end=975
+  _globals['_GETSESSIONREQUEST']._serialized_start=977
+  _globals['_GETSESSIONREQUEST']._serialized_end=1028
+  _globals['_GETSESSIONRESPONSE']._serialized_start=1031
+  _globals['_GETSESSIONRESPONSE']._serialized_end=1251
+  _globals['_MODALITYCOUNT']._serialized_start=1253
+  _globals['_MODALITYCOUNT']._serialized_end=1336
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=1338
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=1461
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=1463
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=1556
+  _globals['_LISTPREDICTIONSREQUEST']._serialized_start=1559
+  _globals['_LISTPREDICTIONSREQUEST']._serialized_end=1740
+  _globals['_STOREDPREDICTION']._serialized_start=1743
+  _globals['_STOREDPREDICTION']._serialized_end=1922
+  _globals['_LISTPREDICTIONSRESPONSE']._serialized_start=1924
+  _globals['_LISTPREDICTIONSRESPONSE']._serialized_end=2032
+  _globals['_RECORDPREDICTIONSREQUEST']._serialized_start=2035
+  _globals['_RECORDPREDICTIONSREQUEST']._serialized_end=2226
+  _globals['_RECORDPREDICTIONSRESPONSE']._serialized_start=2228
+  _globals['_RECORDPREDICTIONSRESPONSE']._serialized_end=2305
+  _globals['_STREAMPREDICTIONSREQUEST']._serialized_start=2308
+  _globals['_STREAMPREDICTIONSREQUEST']._serialized_end=2496
+  _globals['_OPENSTREAM']._serialized_start=2498
+  _globals['_OPENSTREAM']._serialized_end=2618
+  _globals['_STREAMPREDICTIONSRESPONSE']._serialized_start=2621
+  _globals['_STREAMPREDICTIONSRESPONSE']._serialized_end=2861
+  _globals['_STREAMOPENED']._serialized_start=2864
+  _globals['_STREAMOPENED']._serialized_end=3019
+  _globals['_CREDIT']._serialized_start=3021
+  _globals['_CREDIT']._serialized_end=3075
+  _globals['_ACKNOWLEDGEMENT']._serialized_start=3078
+  _globals['_ACKNOWLEDGEMENT']._serialized_end=3219
+  _globals['_BATCHOUTCOME']._serialized_start=3221
+  _globals['_BATCHOUTCOME']._serialized_end=3341
+  _globals['_REFUSAL']._serialized_start=3343
+  _globals['_REFUSAL']._serialized_end=3432
+  _globals['_DRAIN']._serialized_start=3434
+  _globals['_DRAIN']._serialized_end=3441
+  _globals['_INGESTSERVICE']._serialized_start=3867
+  _globals['_INGESTSERVICE']._serialized_end=4684
 # @@protoc_insertion_point(module_scope)

@@ -11,6 +11,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from quietus.common.v1 import types_pb2 as _types_pb2
 from quietus.ingest.v1 import predictions_pb2 as _predictions_pb2
+from quietus.ingest.v1 import sessions_pb2 as _sessions_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -106,12 +107,19 @@ class Session(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    END_CAUSE_FIELD_NUMBER: _builtins.int
+    GRACE_END_TIME_FIELD_NUMBER: _builtins.int
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """UUIDv7 made on the device."""
     anonymous_id: _builtins.str
     """The person."""
     status: Global___SessionStatus.ValueType
     """Whether it takes predictions."""
+    end_cause: _sessions_pb2.SessionEndCause.ValueType
+    """Why it ended; unset while it is active."""
+    device_id: _builtins.str
+    """The device that started it; empty when it was started with a person's own token, or before devices were kept."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When it started, by the device's clock."""
@@ -124,6 +132,10 @@ class Session(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the server first heard of it."""
 
+    @_builtins.property
+    def grace_end_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when predictions of the ended session are taken, as late ones, by the server's clock; unset while it is active."""
+
     def __init__(
         self,
         *,
@@ -133,10 +145,13 @@ class Session(_message.Message):
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        end_cause: _sessions_pb2.SessionEndCause.ValueType = ...,
+        grace_end_time: _timestamp_pb2.Timestamp | None = ...,
+        device_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "grace_end_time", b"grace_end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous_id", b"anonymous_id", "create_time", b"create_time", "end_time", b"end_time", "session_id", b"session_id", "start_time", b"start_time", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous_id", b"anonymous_id", "create_time", b"create_time", "device_id", b"device_id", "end_cause", b"end_cause", "end_time", b"end_time", "grace_end_time", b"grace_end_time", "session_id", b"session_id", "start_time", b"start_time", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -276,6 +291,8 @@ class GetSessionResponse(_message.Message):
 
     SESSION_FIELD_NUMBER: _builtins.int
     COUNTS_FIELD_NUMBER: _builtins.int
+    SENDERS_FIELD_NUMBER: _builtins.int
+    SILENCES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def session(self) -> Global___Session:
         """The session."""
@@ -284,15 +301,25 @@ class GetSessionResponse(_message.Message):
     def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModalityCount]:
         """Stored predictions by modality, in the order vision, audio, text."""
 
+    @_builtins.property
+    def senders(self) -> _containers.RepeatedCompositeFieldContainer[_sessions_pb2.SessionSender]:
+        """Who sent its predictions, in the order in which they first came; at most 64."""
+
+    @_builtins.property
+    def silences(self) -> _containers.RepeatedCompositeFieldContainer[_sessions_pb2.ModalitySilence]:
+        """Stretches in which a modality lacked, oldest first; the newest 100."""
+
     def __init__(
         self,
         *,
         session: Global___Session | None = ...,
         counts: _abc.Iterable[Global___ModalityCount] | None = ...,
+        senders: _abc.Iterable[_sessions_pb2.SessionSender] | None = ...,
+        silences: _abc.Iterable[_sessions_pb2.ModalitySilence] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["session", b"session"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "session", b"session"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "senders", b"senders", "session", b"session", "silences", b"silences"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -426,10 +453,13 @@ class StoredPrediction(_message.Message):
     BATCH_NUMBER_FIELD_NUMBER: _builtins.int
     RECEIVE_TIME_FIELD_NUMBER: _builtins.int
     CONTENT_DIGEST_FIELD_NUMBER: _builtins.int
+    LATE_FIELD_NUMBER: _builtins.int
     batch_number: _builtins.int
-    """The client batch that brought it."""
+    """The client batch that brought it: unique in the session, see PredictionBatch.batch_number."""
     content_digest: _builtins.bytes
     """SHA-256 over the normalised content."""
+    late: _builtins.bool
+    """The session had ended when it was received."""
     @_builtins.property
     def prediction(self) -> _predictions_pb2.Prediction:
         """As it was accepted, normalised."""
@@ -445,10 +475,11 @@ class StoredPrediction(_message.Message):
         batch_number: _builtins.int = ...,
         receive_time: _timestamp_pb2.Timestamp | None = ...,
         content_digest: _builtins.bytes = ...,
+        late: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["prediction", b"prediction", "receive_time", b"receive_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_number", b"batch_number", "content_digest", b"content_digest", "prediction", b"prediction", "receive_time", b"receive_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_number", b"batch_number", "content_digest", b"content_digest", "late", b"late", "prediction", b"prediction", "receive_time", b"receive_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -490,21 +521,31 @@ class RecordPredictionsRequest(_message.Message):
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
     BATCH_FIELD_NUMBER: _builtins.int
+    SENDER_ID_FIELD_NUMBER: _builtins.int
+    CLIENT_TIME_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The session."""
+    sender_id: _builtins.str
+    """As in OpenStream."""
     @_builtins.property
     def batch(self) -> _predictions_pb2.PredictionBatch:
         """The batch."""
+
+    @_builtins.property
+    def client_time(self) -> _timestamp_pb2.Timestamp:
+        """As in OpenStream."""
 
     def __init__(
         self,
         *,
         session_id: _builtins.str = ...,
         batch: _predictions_pb2.PredictionBatch | None = ...,
+        sender_id: _builtins.str = ...,
+        client_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "client_time", b"client_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "client_time", b"client_time", "sender_id", b"sender_id", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -542,25 +583,31 @@ class StreamPredictionsRequest(_message.Message):
 
     OPEN_FIELD_NUMBER: _builtins.int
     BATCH_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def open(self) -> Global___OpenStream:
         """The first message."""
 
     @_builtins.property
     def batch(self) -> _predictions_pb2.PredictionBatch:
-        """Every other message."""
+        """Predictions."""
+
+    @_builtins.property
+    def heartbeat(self) -> _sessions_pb2.Heartbeat:
+        """What the device says of itself; at most one a second."""
 
     def __init__(
         self,
         *,
         open: Global___OpenStream | None = ...,
         batch: _predictions_pb2.PredictionBatch | None = ...,
+        heartbeat: _sessions_pb2.Heartbeat | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "message", b"message", "open", b"open"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "heartbeat", b"heartbeat", "message", b"message", "open", b"open"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "message", b"message", "open", b"open"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "heartbeat", b"heartbeat", "message", b"message", "open", b"open"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["open", "batch"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["open", "batch", "heartbeat"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -568,21 +615,33 @@ Global___StreamPredictionsRequest: _TypeAlias = StreamPredictionsRequest  # noqa
 
 @_typing.final
 class OpenStream(_message.Message):
-    """Opens the stream for one session, which must have been started."""
+    """Opens the stream for one session, which must have been started. Any device of the person may, several at the same time too."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
+    SENDER_ID_FIELD_NUMBER: _builtins.int
+    CLIENT_TIME_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The session."""
+    sender_id: _builtins.str
+    """Who numbers the batches of this stream: a UUID that the app's installation made for its queue and keeps with it. Each
+    sender of a session counts for itself. Default: the token's device, or the person.
+    """
+    @_builtins.property
+    def client_time(self) -> _timestamp_pb2.Timestamp:
+        """The device's clock when it was sent. Unset: nothing is learned of the clock."""
+
     def __init__(
         self,
         *,
         session_id: _builtins.str = ...,
+        sender_id: _builtins.str = ...,
+        client_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["client_time", b"client_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_time", b"client_time", "sender_id", b"sender_id", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -642,6 +701,7 @@ class StreamOpened(_message.Message):
 
     CREDIT_FIELD_NUMBER: _builtins.int
     SERVER_TIME_FIELD_NUMBER: _builtins.int
+    CLOCK_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def credit(self) -> Global___Credit:
         """How much may be sent and not yet acknowledged."""
@@ -650,15 +710,20 @@ class StreamOpened(_message.Message):
     def server_time(self) -> _timestamp_pb2.Timestamp:
         """The server's clock."""
 
+    @_builtins.property
+    def clock(self) -> _sessions_pb2.ClockEstimate:
+        """What is known of the device's clock; unset before the first client_time."""
+
     def __init__(
         self,
         *,
         credit: Global___Credit | None = ...,
         server_time: _timestamp_pb2.Timestamp | None = ...,
+        clock: _sessions_pb2.ClockEstimate | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["credit", b"credit", "server_time", b"server_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "credit", b"credit", "server_time", b"server_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credit", b"credit", "server_time", b"server_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "credit", b"credit", "server_time", b"server_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -122,9 +122,10 @@ class IngestServiceServicer:
 
     def StreamPredictions(self, request_iterator, context):
         """Takes numbered batches of one session and acknowledges them, cumulatively and only after their commit.
-        The first message opens; every other carries a batch. The stream ends with
-        INVALID_ARGUMENT STREAM_NOT_OPENED, STREAM_ALREADY_OPENED, BATCH_NUMBER_NOT_GROWING, BATCH_EMPTY, BATCH_TOO_LARGE;
-        FAILED_PRECONDITION SESSION_ENDED, SESSION_EXPIRED; NOT_FOUND SESSION_NOT_FOUND; RESOURCE_EXHAUSTED CREDIT_EXCEEDED, OVERLOADED,
+        The first message opens; every other carries a batch or a heartbeat. An ended session's predictions are taken, as late
+        ones, until its grace_end_time. The stream ends with
+        INVALID_ARGUMENT STREAM_NOT_OPENED, STREAM_ALREADY_OPENED, BATCH_NUMBER_NOT_GROWING, BATCH_NUMBER_TOO_LARGE, BATCH_EMPTY,
+        BATCH_TOO_LARGE, INVALID_FIELD; FAILED_PRECONDITION SESSION_ENDED, SESSION_EXPIRED, TOO_MANY_SENDERS; NOT_FOUND SESSION_NOT_FOUND; RESOURCE_EXHAUSTED CREDIT_EXCEEDED, OVERLOADED,
         RATE_LIMITED, TOO_MANY_STREAMS (the last three with RetryInfo);
         DEADLINE_EXCEEDED STREAM_IDLE. What was acknowledged before stays; the rest is to be sent again.
         """

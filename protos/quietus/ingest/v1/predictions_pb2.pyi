@@ -458,7 +458,9 @@ class PredictionBatch(_message.Message):
     BATCH_NUMBER_FIELD_NUMBER: _builtins.int
     PREDICTIONS_FIELD_NUMBER: _builtins.int
     batch_number: _builtins.int
-    """The batch's number in its session: 1 or more, growing."""
+    """Its number among the batches of its sender in the session: 1 or more, growing, below 2^40. Once accepted it is unique in
+    the session: that of the sender with ordinal n (from 0) is n * 2^40 higher than what it sent.
+    """
     @_builtins.property
     def predictions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Prediction]:
         """1 to 5,000 predictions."""
