@@ -2,11 +2,6 @@
 
 LATER_TABLES = frozenset(
     {
-        # ingest
-        "analysis_records",
-        "video_sessions",
-        "video_analysis_events",
-        "voice_sessions",
         # patterns
         "voice_baselines",
         "pattern_history",
