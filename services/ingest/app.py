@@ -27,6 +27,7 @@ from quietus.ingest.v1.ingest_pb2_grpc import add_IngestServiceServicer_to_serve
 from services.ingest.backfill import IngestBackfill
 from services.ingest.follower import PeopleHandler
 from services.ingest.service.committer import Committer, Limits
+from services.ingest.service.exports import ExportLimits, Exports
 from services.ingest.service.predictions import Predictions
 from services.ingest.service.recording import Recorder
 from services.ingest.service.sessions import Sessions
@@ -60,11 +61,12 @@ def make_parts(settings: IngestSettings, database: Database, metrics: Metrics, c
     )
     sessions = Sessions(database, Access(database), timedelta(days=settings.retention_days), clock)
     predictions = Predictions(database, sessions, committer, stream_limits)
+    exports = Exports(database, sessions, ExportLimits(settings.exports_max_concurrent, settings.stream_idle_seconds))
     page_tokens = PageTokens(settings.page_token_secret.encode())
     servicers = (
         Servicer(
             add_IngestServiceServicer_to_server,
-            IngestServicer(sessions, predictions, page_tokens, clock),
+            IngestServicer(sessions, predictions, exports, page_tokens, clock),
             SERVICE,
         ),
         Servicer(

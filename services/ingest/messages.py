@@ -1,14 +1,22 @@
 """From the domain and stored rows to the contract's messages."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
+from libs.common.pagination import PageValue
 from libs.common.timestamps import to_timestamp
+from quietus.common.v1 import types_pb2
 from quietus.common.v1.types_pb2 import Emotion, EmotionDistribution, RiskLevel
 from quietus.ingest.v1.ingest_pb2 import (
     Acknowledgement,
     BatchOutcome,
     Credit,
     Drain,
+    ExportedPredictions,
+    ExportSessionResponse,
+    ExportSummary,
+    ModalityCount,
     Refusal,
     RefusalReason,
     Session,
@@ -27,6 +35,7 @@ from quietus.ingest.v1.predictions_pb2 import (
 )
 from services.ingest import grouping, sessions
 from services.ingest.grouping import Outcome
+from services.ingest.service.exports import Part, Place
 from services.ingest.service.stream import Acknowledged, Answer
 from services.ingest.vocabulary import (
     CRISIS_SIGNALS,
@@ -81,6 +90,35 @@ def to_stored_prediction(modality: Modality, row: Any) -> StoredPrediction:
         batch_number=row.batch_number,
         receive_time=to_timestamp(row.receive_time),
         content_digest=row.content_digest,
+    )
+
+
+def to_counts(counts: Mapping[Modality, int]) -> list[ModalityCount]:
+    return [ModalityCount(modality=types_pb2.Modality.ValueType(m), predictions=counts[m]) for m in Modality]
+
+
+def to_exported(part: Part, page_token: str) -> ExportSessionResponse:
+    if not part.rows:
+        summary = ExportSummary(counts=to_counts(part.place.counts))
+        return ExportSessionResponse(summary=summary, page_token=page_token)
+    predictions = [to_stored_prediction(part.modality, row) for row in part.rows]
+    return ExportSessionResponse(predictions=ExportedPredictions(predictions=predictions), page_token=page_token)
+
+
+def from_place(place: Place) -> list[PageValue]:
+    after = None if place.after is None else str(place.after)
+    return [int(place.modality), after, *(place.counts[modality] for modality in Modality)]
+
+
+def to_place(values: Sequence[PageValue] | None) -> Place:
+    """What from_place made of one; the beginning without."""
+    if values is None:
+        return Place.BEGINNING
+    modality, after, *counts = values
+    return Place(
+        Modality(int(modality or 0)),
+        None if after is None else UUID(str(after)),
+        {modality: int(count or 0) for modality, count in zip(Modality, counts, strict=True)},
     )
 
 

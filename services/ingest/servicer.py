@@ -14,9 +14,18 @@ from libs.common.rpc.drain import current_drain
 from libs.common.rpc.errors import AppError, ErrorKind
 from libs.common.rpc.validation import parser
 from libs.common.timestamps import to_datetime, to_timestamp
-from quietus.common.v1 import types_pb2
 from quietus.ingest.v1 import ingest_pb2, ingest_pb2_grpc
-from services.ingest.messages import to_answer, to_outcome, to_session, to_stored_prediction
+from services.ingest.messages import (
+    from_place,
+    to_answer,
+    to_counts,
+    to_exported,
+    to_outcome,
+    to_place,
+    to_session,
+    to_stored_prediction,
+)
+from services.ingest.service.exports import Exports, Part
 from services.ingest.service.predictions import Predictions
 from services.ingest.service.sessions import Sessions
 from services.ingest.service.stream import Answer, Read, parse_request
@@ -34,9 +43,12 @@ _parse_single = parser(ingest_pb2.RecordPredictionsRequest)
 
 
 class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
-    def __init__(self, sessions: Sessions, predictions: Predictions, page_tokens: PageTokens, clock: Clock) -> None:
+    def __init__(
+        self, sessions: Sessions, predictions: Predictions, exports: Exports, page_tokens: PageTokens, clock: Clock
+    ) -> None:
         self._sessions = sessions
         self._predictions = predictions
+        self._exports = exports
         self._page_tokens = page_tokens
         self._clock = clock
 
@@ -58,13 +70,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self, request: ingest_pb2.GetSessionRequest, context: ServicerContext
     ) -> ingest_pb2.GetSessionResponse:
         session, counts = await self._sessions.get(current_caller(), UUID(request.session_id))
-        return ingest_pb2.GetSessionResponse(
-            session=to_session(session),
-            counts=[
-                ingest_pb2.ModalityCount(modality=types_pb2.Modality.ValueType(m), predictions=counts[m])
-                for m in Modality
-            ],
-        )
+        return ingest_pb2.GetSessionResponse(session=to_session(session), counts=to_counts(counts))
 
     async def ListSessions(
         self, request: ingest_pb2.ListSessionsRequest, context: ServicerContext
@@ -89,13 +95,26 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         last = self._page_tokens.open(scope, request.page_token)
         after = UUID(str(last[0])) if last else None
         modality = Modality(request.modality)
-        found = await self._predictions.page(current_caller(), UUID(request.session_id), modality, after, size + 1)
+        page = await self._predictions.page(current_caller(), UUID(request.session_id), modality, after, size)
         response = ingest_pb2.ListPredictionsResponse(
-            predictions=[to_stored_prediction(modality, row) for row in found[:size]]
+            predictions=[to_stored_prediction(modality, row) for row in page.rows]
         )
-        if len(found) > size:
-            response.next_page_token = self._page_tokens.seal(scope, [str(found[size - 1].chunk_id)])
+        if page.has_more:
+            response.next_page_token = self._page_tokens.seal(scope, [str(page.rows[-1].chunk_id)])
         return response
+
+    # Uses the context, because only so can a write be given up.
+    async def ExportSession(  # type: ignore[override]
+        self, request: ingest_pb2.ExportSessionRequest, context: ServicerContext
+    ) -> None:
+        scope = f"ExportSession {request.session_id}"
+        place = to_place(self._page_tokens.open(scope, request.page_token))
+
+        async def write(part: Part) -> None:
+            token = self._page_tokens.seal(scope, from_place(part.place))
+            await context.write(to_exported(part, token))
+
+        await self._exports.send(current_caller(), UUID(request.session_id), place, write, current_drain())
 
     async def RecordPredictions(  # type: ignore[override]  # a raw method
         self, message: bytes, context: ServicerContext

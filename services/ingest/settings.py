@@ -31,3 +31,5 @@ class IngestSettings(CommonSettings):
     credit_max_batches: int = Field(default=256, ge=1, description="in flight on one stream")
     credit_max_predictions: int = Field(default=10_000, ge=5_000, description="in flight on one stream")
     stream_idle_seconds: float = Field(default=300, gt=0, description="a stream that neither sends nor reads is ended")
+
+    exports_max_concurrent: int = Field(default=16, ge=1, description="ExportSession calls; each holds one page")

@@ -1,10 +1,9 @@
 """Takes predictions and shows what was taken."""
 
 import asyncio
-from collections.abc import Sequence
 from uuid import UUID
 
-from libs.common.db.database import AnyRow, Database
+from libs.common.db.database import Database
 from libs.common.rpc.caller import Caller
 from libs.common.rpc.errors import AppError
 from libs.common.rpc.validation import parser
@@ -15,7 +14,11 @@ from services.ingest.service.committer import Committer, Lane
 from services.ingest.service.sessions import Sessions
 from services.ingest.service.stream import PredictionStream, StreamLimits
 from services.ingest.store import predictions
+from services.ingest.store.predictions import Page
 from services.ingest.vocabulary import Modality
+
+# So that an answer stays below what clients take by default, 4 MiB.
+PAGE_TRANSCRIPT_BYTES = 1024 * 1024
 
 _parse_batch = parser(PredictionBatch)
 
@@ -38,12 +41,10 @@ class Predictions:
         self._committer.submit(single, message.SerializeToString())
         return await single.outcome
 
-    async def page(
-        self, caller: Caller, session_id: UUID, modality: Modality, after: UUID | None, limit: int
-    ) -> Sequence[AnyRow]:
+    async def page(self, caller: Caller, session_id: UUID, modality: Modality, after: UUID | None, limit: int) -> Page:
         async with self._database.read() as tx:
             await self._sessions.readable(tx, caller, session_id)
-            return await predictions.page(tx, modality, session_id, after, limit)
+            return await predictions.page(tx, modality, session_id, after, limit, PAGE_TRANSCRIPT_BYTES)
 
 
 class _SingleBatch(Lane):

@@ -2,11 +2,11 @@
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 
 from libs.common.db.database import AnyRow, Transaction
 from quietus_edge.ids import EPOCH
@@ -81,15 +81,41 @@ def _interval(start: datetime, end: datetime) -> bytes:
     return interval((start - EPOCH) // EPOCH.resolution, (end - EPOCH) // EPOCH.resolution)
 
 
+class Page(NamedTuple):
+    rows: Sequence[AnyRow]
+    has_more: bool
+
+
 async def page(
-    tx: Transaction, modality: Modality, session_id: UUID, after: UUID | None, limit: int
-) -> Sequence[AnyRow]:
-    """By chunk id."""
+    tx: Transaction, modality: Modality, session_id: UUID, after: UUID | None, limit: int, transcript_bytes: int
+) -> Page:
+    """By chunk id: at most `limit`, and of text at most one after `transcript_bytes` of transcripts."""
+    found = await tx.fetch_all(page_statement(modality, session_id, after, limit, transcript_bytes))
+    if len(found) > limit:
+        return Page(found[:limit], has_more=True)
+    return Page(found, has_more=bool(found) and modality is Modality.TEXT and found[-1].has_next)
+
+
+def page_statement(
+    modality: Modality, session_id: UUID, after: UUID | None, limit: int, transcript_bytes: int
+) -> Select[*tuple[Any, ...]]:
+    """One row more than `limit`, so that it is known whether there are more."""
     table = TABLES[modality]
     statement = select(table).where(table.c.session_id == session_id)
     if after is not None:
         statement = statement.where(table.c.chunk_id > after)
-    return await tx.fetch_all(statement.order_by(table.c.chunk_id).limit(limit))
+    statement = statement.order_by(table.c.chunk_id).limit(limit + 1)
+    if modality is not Modality.TEXT:
+        return statement
+    # The length of a large transcript is known without reading it, so that only what is answered is read.
+    next_rows = statement.subquery()
+    by_chunk = next_rows.c.chunk_id
+    sizes = func.sum(func.octet_length(next_rows.c.transcript)).over(order_by=by_chunk, rows=(None, -1))
+    measured = select(
+        next_rows, sizes.label("bytes_before"), func.lead(True, 1, False).over(order_by=by_chunk).label("has_next")
+    ).subquery()
+    fits = func.coalesce(measured.c.bytes_before, 0) < transcript_bytes
+    return select(measured).where(fits).order_by(measured.c.chunk_id)
 
 
 async def of_session(tx: Transaction, modality: Modality, session_id: UUID) -> Sequence[AnyRow]:

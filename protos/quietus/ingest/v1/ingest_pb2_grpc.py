@@ -60,6 +60,11 @@ class IngestServiceStub:
                 request_serializer=quietus_dot_ingest_dot_v1_dot_ingest__pb2.ListPredictionsRequest.SerializeToString,
                 response_deserializer=quietus_dot_ingest_dot_v1_dot_ingest__pb2.ListPredictionsResponse.FromString,
                 _registered_method=True)
+        self.ExportSession = channel.unary_stream(
+                '/quietus.ingest.v1.IngestService/ExportSession',
+                request_serializer=quietus_dot_ingest_dot_v1_dot_ingest__pb2.ExportSessionRequest.SerializeToString,
+                response_deserializer=quietus_dot_ingest_dot_v1_dot_ingest__pb2.ExportSessionResponse.FromString,
+                _registered_method=True)
         self.RecordPredictions = channel.unary_unary(
                 '/quietus.ingest.v1.IngestService/RecordPredictions',
                 request_serializer=quietus_dot_ingest_dot_v1_dot_ingest__pb2.RecordPredictionsRequest.SerializeToString,
@@ -107,7 +112,19 @@ class IngestServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListPredictions(self, request, context):
-        """Lists a session's predictions of one modality, in the order of their chunk ids.
+        """Lists a session's predictions of one modality, in the order of their chunk ids. A page ends before page_size where transcripts are
+        large. NOT_FOUND SESSION_NOT_FOUND; INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportSession(self, request, context):
+        """Sends everything that is stored of a session: vision, audio, then text, each in the order of chunk ids.
+        Resumable: each message carries a token that goes on after it, and the last one says how much there was in all. What is recorded
+        meanwhile may be missing; an ended session is exported whole. Access is checked, and a counselor's audited, once a call. Ends with
+        NOT_FOUND SESSION_NOT_FOUND; INVALID_ARGUMENT PAGE_TOKEN_INVALID; RESOURCE_EXHAUSTED TOO_MANY_EXPORTS, with retry info;
+        DEADLINE_EXCEEDED STREAM_IDLE: nothing was read for too long; UNAVAILABLE DRAINING: go on with a fresh token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -160,6 +177,11 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     servicer.ListPredictions,
                     request_deserializer=quietus_dot_ingest_dot_v1_dot_ingest__pb2.ListPredictionsRequest.FromString,
                     response_serializer=quietus_dot_ingest_dot_v1_dot_ingest__pb2.ListPredictionsResponse.SerializeToString,
+            ),
+            'ExportSession': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportSession,
+                    request_deserializer=quietus_dot_ingest_dot_v1_dot_ingest__pb2.ExportSessionRequest.FromString,
+                    response_serializer=quietus_dot_ingest_dot_v1_dot_ingest__pb2.ExportSessionResponse.SerializeToString,
             ),
             'RecordPredictions': grpc.unary_unary_rpc_method_handler(
                     servicer.RecordPredictions,
@@ -308,6 +330,33 @@ class IngestService:
             '/quietus.ingest.v1.IngestService/ListPredictions',
             quietus_dot_ingest_dot_v1_dot_ingest__pb2.ListPredictionsRequest.SerializeToString,
             quietus_dot_ingest_dot_v1_dot_ingest__pb2.ListPredictionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/quietus.ingest.v1.IngestService/ExportSession',
+            quietus_dot_ingest_dot_v1_dot_ingest__pb2.ExportSessionRequest.SerializeToString,
+            quietus_dot_ingest_dot_v1_dot_ingest__pb2.ExportSessionResponse.FromString,
             options,
             channel_credentials,
             insecure,

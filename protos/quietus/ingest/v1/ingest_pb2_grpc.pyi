@@ -45,7 +45,16 @@ class IngestServiceStub:
     ListSessions: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.ListSessionsRequest, _ingest_pb2.ListSessionsResponse]
     """Lists a person's sessions, newest first."""
     ListPredictions: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.ListPredictionsRequest, _ingest_pb2.ListPredictionsResponse]
-    """Lists a session's predictions of one modality, in the order of their chunk ids."""
+    """Lists a session's predictions of one modality, in the order of their chunk ids. A page ends before page_size where transcripts are
+    large. NOT_FOUND SESSION_NOT_FOUND; INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+    """
+    ExportSession: _grpc.UnaryStreamMultiCallable[_ingest_pb2.ExportSessionRequest, _ingest_pb2.ExportSessionResponse]
+    """Sends everything that is stored of a session: vision, audio, then text, each in the order of chunk ids.
+    Resumable: each message carries a token that goes on after it, and the last one says how much there was in all. What is recorded
+    meanwhile may be missing; an ended session is exported whole. Access is checked, and a counselor's audited, once a call. Ends with
+    NOT_FOUND SESSION_NOT_FOUND; INVALID_ARGUMENT PAGE_TOKEN_INVALID; RESOURCE_EXHAUSTED TOO_MANY_EXPORTS, with retry info;
+    DEADLINE_EXCEEDED STREAM_IDLE: nothing was read for too long; UNAVAILABLE DRAINING: go on with a fresh token.
+    """
     RecordPredictions: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.RecordPredictionsRequest, _ingest_pb2.RecordPredictionsResponse]
     """Records one batch and answers after its commit. Same rules as the stream, for clients that can't stream."""
     StreamPredictions: _grpc.StreamStreamMultiCallable[_ingest_pb2.StreamPredictionsRequest, _ingest_pb2.StreamPredictionsResponse]
@@ -75,7 +84,16 @@ class IngestServiceAsyncStub(IngestServiceStub):
     ListSessions: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ListSessionsRequest, _ingest_pb2.ListSessionsResponse]  # type: ignore[assignment]
     """Lists a person's sessions, newest first."""
     ListPredictions: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ListPredictionsRequest, _ingest_pb2.ListPredictionsResponse]  # type: ignore[assignment]
-    """Lists a session's predictions of one modality, in the order of their chunk ids."""
+    """Lists a session's predictions of one modality, in the order of their chunk ids. A page ends before page_size where transcripts are
+    large. NOT_FOUND SESSION_NOT_FOUND; INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+    """
+    ExportSession: _aio.UnaryStreamMultiCallable[_ingest_pb2.ExportSessionRequest, _ingest_pb2.ExportSessionResponse]  # type: ignore[assignment]
+    """Sends everything that is stored of a session: vision, audio, then text, each in the order of chunk ids.
+    Resumable: each message carries a token that goes on after it, and the last one says how much there was in all. What is recorded
+    meanwhile may be missing; an ended session is exported whole. Access is checked, and a counselor's audited, once a call. Ends with
+    NOT_FOUND SESSION_NOT_FOUND; INVALID_ARGUMENT PAGE_TOKEN_INVALID; RESOURCE_EXHAUSTED TOO_MANY_EXPORTS, with retry info;
+    DEADLINE_EXCEEDED STREAM_IDLE: nothing was read for too long; UNAVAILABLE DRAINING: go on with a fresh token.
+    """
     RecordPredictions: _aio.UnaryUnaryMultiCallable[_ingest_pb2.RecordPredictionsRequest, _ingest_pb2.RecordPredictionsResponse]  # type: ignore[assignment]
     """Records one batch and answers after its commit. Same rules as the stream, for clients that can't stream."""
     StreamPredictions: _aio.StreamStreamMultiCallable[_ingest_pb2.StreamPredictionsRequest, _ingest_pb2.StreamPredictionsResponse]  # type: ignore[assignment]
@@ -132,7 +150,22 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ingest_pb2.ListPredictionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_pb2.ListPredictionsResponse, _abc.Awaitable[_ingest_pb2.ListPredictionsResponse]]:
-        """Lists a session's predictions of one modality, in the order of their chunk ids."""
+        """Lists a session's predictions of one modality, in the order of their chunk ids. A page ends before page_size where transcripts are
+        large. NOT_FOUND SESSION_NOT_FOUND; INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportSession(
+        self,
+        request: _ingest_pb2.ExportSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_ingest_pb2.ExportSessionResponse], _abc.AsyncIterator[_ingest_pb2.ExportSessionResponse]]:
+        """Sends everything that is stored of a session: vision, audio, then text, each in the order of chunk ids.
+        Resumable: each message carries a token that goes on after it, and the last one says how much there was in all. What is recorded
+        meanwhile may be missing; an ended session is exported whole. Access is checked, and a counselor's audited, once a call. Ends with
+        NOT_FOUND SESSION_NOT_FOUND; INVALID_ARGUMENT PAGE_TOKEN_INVALID; RESOURCE_EXHAUSTED TOO_MANY_EXPORTS, with retry info;
+        DEADLINE_EXCEEDED STREAM_IDLE: nothing was read for too long; UNAVAILABLE DRAINING: go on with a fresh token.
+        """
 
     @_abc_1.abstractmethod
     def RecordPredictions(
