@@ -26,25 +26,28 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from quietus.common.v1 import types_pb2 as quietus_dot_common_dot_v1_dot_types__pb2
 from quietus.ingest.v1 import predictions_pb2 as quietus_dot_ingest_dot_v1_dot_predictions__pb2
 from quietus.ingest.v1 import sessions_pb2 as quietus_dot_ingest_dot_v1_dot_sessions__pb2
+from quietus.ingest.v1 import voice_pb2 as quietus_dot_ingest_dot_v1_dot_voice__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1equietus/ingest/v1/events.proto\x12\x11quietus.ingest.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dquietus/common/v1/types.proto\x1a#quietus/ingest/v1/predictions.proto\x1a quietus/ingest/v1/sessions.proto\"\xd0\x02\n\x05\x45vent\x12H\n\x15predictions_committed\x18\x01 \x01(\x0b\x32\'.quietus.ingest.v1.PredictionsCommittedH\x00\x12<\n\x0fsession_started\x18\x02 \x01(\x0b\x32!.quietus.ingest.v1.SessionStartedH\x00\x12\x38\n\rsession_ended\x18\x03 \x01(\x0b\x32\x1f.quietus.ingest.v1.SessionEndedH\x00\x12<\n\x0fmodality_silent\x18\x04 \x01(\x0b\x32!.quietus.ingest.v1.ModalitySilentH\x00\x12>\n\x10modality_resumed\x18\x05 \x01(\x0b\x32\".quietus.ingest.v1.ModalityResumedH\x00\x42\x07\n\x05\x65vent\"\xc4\x01\n\x14PredictionsCommitted\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\x30\n\x0creceive_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x05\x62\x61tch\x18\x05 \x01(\x0b\x32\".quietus.ingest.v1.PredictionBatch\x12\x0c\n\x04late\x18\x06 \x01(\x08\"\xad\x01\n\x0eSessionStarted\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0creceive_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xdc\x01\n\x0cSessionEnded\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0creceive_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x05\x63\x61use\x18\x06 \x01(\x0e\x32\".quietus.ingest.v1.SessionEndCause\"\x8c\x02\n\x0eModalitySilent\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12-\n\x08modality\x18\x04 \x01(\x0e\x32\x1b.quietus.common.v1.Modality\x12.\n\nsince_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x05\x63\x61use\x18\x06 \x01(\x0e\x32\x1f.quietus.ingest.v1.SilenceCause\x12\x30\n\x0creceive_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8e\x02\n\x0fModalityResumed\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12-\n\x08modality\x18\x04 \x01(\x0e\x32\x1b.quietus.common.v1.Modality\x12.\n\nsince_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bresume_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0creceive_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1equietus/ingest/v1/events.proto\x12\x11quietus.ingest.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dquietus/common/v1/types.proto\x1a#quietus/ingest/v1/predictions.proto\x1a quietus/ingest/v1/sessions.proto\x1a\x1dquietus/ingest/v1/voice.proto\"\x9b\x03\n\x05\x45vent\x12H\n\x15predictions_committed\x18\x01 \x01(\x0b\x32\'.quietus.ingest.v1.PredictionsCommittedH\x00\x12<\n\x0fsession_started\x18\x02 \x01(\x0b\x32!.quietus.ingest.v1.SessionStartedH\x00\x12\x38\n\rsession_ended\x18\x03 \x01(\x0b\x32\x1f.quietus.ingest.v1.SessionEndedH\x00\x12<\n\x0fmodality_silent\x18\x04 \x01(\x0b\x32!.quietus.ingest.v1.ModalitySilentH\x00\x12>\n\x10modality_resumed\x18\x05 \x01(\x0b\x32\".quietus.ingest.v1.ModalityResumedH\x00\x12I\n\x16voice_session_recorded\x18\x06 \x01(\x0b\x32\'.quietus.ingest.v1.VoiceSessionRecordedH\x00\x42\x07\n\x05\x65vent\"\xc4\x01\n\x14PredictionsCommitted\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\x30\n\x0creceive_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x05\x62\x61tch\x18\x05 \x01(\x0b\x32\".quietus.ingest.v1.PredictionBatch\x12\x0c\n\x04late\x18\x06 \x01(\x08\"\xad\x01\n\x0eSessionStarted\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0creceive_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xdc\x01\n\x0cSessionEnded\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0creceive_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x05\x63\x61use\x18\x06 \x01(\x0e\x32\".quietus.ingest.v1.SessionEndCause\"\x8c\x02\n\x0eModalitySilent\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12-\n\x08modality\x18\x04 \x01(\x0e\x32\x1b.quietus.common.v1.Modality\x12.\n\nsince_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x05\x63\x61use\x18\x06 \x01(\x0e\x32\x1f.quietus.ingest.v1.SilenceCause\x12\x30\n\x0creceive_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8e\x02\n\x0fModalityResumed\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12-\n\x08modality\x18\x04 \x01(\x0e\x32\x1b.quietus.common.v1.Modality\x12.\n\nsince_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bresume_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0creceive_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8c\x03\n\x14VoiceSessionRecorded\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x02 \x01(\t\x12\x18\n\x10voice_session_id\x18\x03 \x01(\t\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x65motion\x18\x06 \x01(\x0e\x32\x1a.quietus.common.v1.Emotion\x12\x12\n\nconfidence\x18\x07 \x01(\x01\x12\x39\n\x08\x66\x65\x61tures\x18\x08 \x01(\x0b\x32\'.quietus.ingest.v1.VoiceSessionFeatures\x12\x10\n\x08language\x18\t \x01(\t\x12\x15\n\rmodel_version\x18\n \x01(\t\x12\x30\n\x0creceive_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'quietus.ingest.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EVENT']._serialized_start=189
-  _globals['_EVENT']._serialized_end=525
-  _globals['_PREDICTIONSCOMMITTED']._serialized_start=528
-  _globals['_PREDICTIONSCOMMITTED']._serialized_end=724
-  _globals['_SESSIONSTARTED']._serialized_start=727
-  _globals['_SESSIONSTARTED']._serialized_end=900
-  _globals['_SESSIONENDED']._serialized_start=903
-  _globals['_SESSIONENDED']._serialized_end=1123
-  _globals['_MODALITYSILENT']._serialized_start=1126
-  _globals['_MODALITYSILENT']._serialized_end=1394
-  _globals['_MODALITYRESUMED']._serialized_start=1397
-  _globals['_MODALITYRESUMED']._serialized_end=1667
+  _globals['_EVENT']._serialized_start=220
+  _globals['_EVENT']._serialized_end=631
+  _globals['_PREDICTIONSCOMMITTED']._serialized_start=634
+  _globals['_PREDICTIONSCOMMITTED']._serialized_end=830
+  _globals['_SESSIONSTARTED']._serialized_start=833
+  _globals['_SESSIONSTARTED']._serialized_end=1006
+  _globals['_SESSIONENDED']._serialized_start=1009
+  _globals['_SESSIONENDED']._serialized_end=1229
+  _globals['_MODALITYSILENT']._serialized_start=1232
+  _globals['_MODALITYSILENT']._serialized_end=1500
+  _globals['_MODALITYRESUMED']._serialized_start=1503
+  _globals['_MODALITYRESUMED']._serialized_end=1773
+  _globals['_VOICESESSIONRECORDED']._serialized_start=1776
+  _globals['_VOICESESSIONRECORDED']._serialized_end=2172
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from quietus.common.v1 import types_pb2 as _types_pb2
 from quietus.ingest.v1 import predictions_pb2 as _predictions_pb2
 from quietus.ingest.v1 import sessions_pb2 as _sessions_pb2
+from quietus.ingest.v1 import voice_pb2 as _voice_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -31,6 +32,7 @@ class Event(_message.Message):
     SESSION_ENDED_FIELD_NUMBER: _builtins.int
     MODALITY_SILENT_FIELD_NUMBER: _builtins.int
     MODALITY_RESUMED_FIELD_NUMBER: _builtins.int
+    VOICE_SESSION_RECORDED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def predictions_committed(self) -> Global___PredictionsCommitted:
         """Predictions were stored."""
@@ -51,6 +53,10 @@ class Event(_message.Message):
     def modality_resumed(self) -> Global___ModalityResumed:
         """A silent modality came back."""
 
+    @_builtins.property
+    def voice_session_recorded(self) -> Global___VoiceSessionRecorded:
+        """A voice session was recorded."""
+
     def __init__(
         self,
         *,
@@ -59,12 +65,13 @@ class Event(_message.Message):
         session_ended: Global___SessionEnded | None = ...,
         modality_silent: Global___ModalitySilent | None = ...,
         modality_resumed: Global___ModalityResumed | None = ...,
+        voice_session_recorded: Global___VoiceSessionRecorded | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "modality_resumed", b"modality_resumed", "modality_silent", b"modality_silent", "predictions_committed", b"predictions_committed", "session_ended", b"session_ended", "session_started", b"session_started"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "modality_resumed", b"modality_resumed", "modality_silent", b"modality_silent", "predictions_committed", b"predictions_committed", "session_ended", b"session_ended", "session_started", b"session_started", "voice_session_recorded", b"voice_session_recorded"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "modality_resumed", b"modality_resumed", "modality_silent", b"modality_silent", "predictions_committed", b"predictions_committed", "session_ended", b"session_ended", "session_started", b"session_started"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "modality_resumed", b"modality_resumed", "modality_silent", b"modality_silent", "predictions_committed", b"predictions_committed", "session_ended", b"session_ended", "session_started", b"session_started", "voice_session_recorded", b"voice_session_recorded"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["predictions_committed", "session_started", "session_ended", "modality_silent", "modality_resumed"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["predictions_committed", "session_started", "session_ended", "modality_silent", "modality_resumed", "voice_session_recorded"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -307,3 +314,73 @@ class ModalityResumed(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ModalityResumed: _TypeAlias = ModalityResumed  # noqa: Y015
+
+@_typing.final
+class VoiceSessionRecorded(_message.Message):
+    """A voice session was recorded. What was said is not in it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    ANONYMOUS_ID_FIELD_NUMBER: _builtins.int
+    VOICE_SESSION_ID_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    EMOTION_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    FEATURES_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    MODEL_VERSION_FIELD_NUMBER: _builtins.int
+    RECEIVE_TIME_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """The person."""
+    anonymous_id: _builtins.str
+    """The person's identifier outside."""
+    voice_session_id: _builtins.str
+    """The voice session."""
+    emotion: _types_pb2.Emotion.ValueType
+    """The leading emotion."""
+    confidence: _builtins.float
+    """Confidence in the emotion, [0, 1], to four decimals."""
+    language: _builtins.str
+    """BCP 47 tag of the language; empty when unknown."""
+    model_version: _builtins.str
+    """Name and version of the model."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When it started, by the device's clock."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ended, by the device's clock."""
+
+    @_builtins.property
+    def features(self) -> _voice_pb2.VoiceSessionFeatures:
+        """What was measured of the voice; unset when nothing was."""
+
+    @_builtins.property
+    def receive_time(self) -> _timestamp_pb2.Timestamp:
+        """When the server received it."""
+
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        anonymous_id: _builtins.str = ...,
+        voice_session_id: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        emotion: _types_pb2.Emotion.ValueType = ...,
+        confidence: _builtins.float = ...,
+        features: _voice_pb2.VoiceSessionFeatures | None = ...,
+        language: _builtins.str = ...,
+        model_version: _builtins.str = ...,
+        receive_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "features", b"features", "receive_time", b"receive_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous_id", b"anonymous_id", "confidence", b"confidence", "emotion", b"emotion", "end_time", b"end_time", "features", b"features", "language", b"language", "model_version", b"model_version", "receive_time", b"receive_time", "start_time", b"start_time", "user_id", b"user_id", "voice_session_id", b"voice_session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VoiceSessionRecorded: _TypeAlias = VoiceSessionRecorded  # noqa: Y015
