@@ -4,7 +4,10 @@ import hashlib
 import json
 import os
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TypeVar
+from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -14,6 +17,9 @@ from libs.common.rpc.errors import AppError, ErrorKind
 _NONCE_BYTES = 12
 
 PageValue = str | int | None
+# Where a page of a listing by time and id ended.
+Position = tuple[datetime, UUID]
+T = TypeVar("T")
 
 
 class PageTokens:
@@ -43,6 +49,30 @@ class PageTokens:
         except (InvalidTag, ValueError) as error:
             raise AppError(ErrorKind.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID", field="page_token") from error
         return tuple(json.loads(content))
+
+
+class Pages:
+    """Pages of one listing by time and id. A use case is asked for one item more than a page holds, to know whether
+    another follows.
+    """
+
+    def __init__(self, tokens: PageTokens, listing: str) -> None:
+        """`listing` names the method and its filters."""
+        self._tokens = tokens
+        self._listing = listing
+
+    def after(self, page_token: str) -> Position | None:
+        """INVALID_ARGUMENT PAGE_TOKEN_INVALID."""
+        values = self._tokens.open(self._listing, page_token)
+        return None if values is None else (datetime.fromisoformat(str(values[0])), UUID(str(values[1])))
+
+    def cut(self, items: Sequence[T], size: int, position: Callable[[T], Position]) -> tuple[Sequence[T], str]:
+        """The items of the page and the token of the next one, empty on the last."""
+        page = items[:size]
+        if len(items) == len(page):
+            return page, ""
+        at, key = position(page[-1])
+        return page, self._tokens.seal(self._listing, [at.isoformat(), str(key)])
 
 
 def page_size(requested: int, default: int, maximum: int) -> int:

@@ -23,16 +23,19 @@ from libs.common.rpc.server import ServerParts, Servicer, build_server
 from libs.common.security.signing_keys import IdentityKeys
 from libs.common.security.tokens import TokenVerifier
 from quietus.common.v1.feed_pb2_grpc import add_FeedServiceServicer_to_server
+from quietus.ingest.v1.analysis_pb2_grpc import add_AnalysisServiceServicer_to_server
 from quietus.ingest.v1.ingest_pb2_grpc import add_IngestServiceServicer_to_server
 from services.ingest.backfill import IngestBackfill
 from services.ingest.follower import PeopleHandler
+from services.ingest.service.analyses import Analyses
 from services.ingest.service.committer import Committer, Limits
 from services.ingest.service.exports import ExportLimits, Exports
 from services.ingest.service.predictions import Predictions
 from services.ingest.service.recording import Recorder
 from services.ingest.service.sessions import Sessions
 from services.ingest.service.stream import StreamLimits
-from services.ingest.servicer import RAW_METHODS, SERVICE, IngestServicer
+from services.ingest.servicer.analyses import AnalysisServicer
+from services.ingest.servicer.sessions import RAW_METHODS, SERVICE, IngestServicer
 from services.ingest.settings import IngestSettings
 
 NAME = "ingest"
@@ -74,8 +77,24 @@ def make_parts(settings: IngestSettings, database: Database, metrics: Metrics, c
             FeedServicer(database, tail, IngestBackfill()),
             "quietus.common.v1.FeedService",
         ),
+        *_record_servicers(settings, database, page_tokens, clock),
     )
     return Parts(ServerParts(NAME, servicers, RAW_METHODS), committer, tail)
+
+
+def _record_servicers(
+    settings: IngestSettings, database: Database, page_tokens: PageTokens, clock: Clock
+) -> tuple[Servicer, ...]:
+    """Of what devices record beside predictions."""
+    access = Access(database)
+    analyses = Analyses(database, access, settings.allow_plaintext, clock)
+    return (
+        Servicer(
+            add_AnalysisServiceServicer_to_server,
+            AnalysisServicer(analyses, page_tokens),
+            "quietus.ingest.v1.AnalysisService",
+        ),
+    )
 
 
 def open_database(settings: IngestSettings) -> Database:

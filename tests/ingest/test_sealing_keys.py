@@ -13,7 +13,7 @@ from libs.common.timestamps import to_timestamp
 from quietus.identity.v1.events_pb2 import Event, PublicKeyRegistered
 from quietus_edge.sealing import SealingKey, key_id_of, unseal
 from services.ingest.app import handlers
-from services.ingest.sealing import NO_KEY, seal_for
+from services.ingest.sealing import NO_KEY, looks_sealed, seal_for
 from services.ingest.store import sealing_keys
 from services.ingest.vocabulary import TranscriptState
 from tests.conftest import MakeDatabase
@@ -86,3 +86,26 @@ def test_without_a_key_nothing_is_kept() -> None:
     assert (
         seal_for(None, "words", table="analysis_records", user_id=uuid4(), row_id=uuid4()) == NO_KEY == (b"", "no_key")
     )
+
+
+HPKE_OVERHEAD = 48
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", False),
+        (b"\x00", False),
+        (b"\x00\x00" + bytes(HPKE_OVERHEAD), False),
+        (b"\x00\x01k" + bytes(HPKE_OVERHEAD - 1), False),
+        (b"\x00\x01k" + bytes(HPKE_OVERHEAD), True),
+        (b"\x00\x41" + bytes(65 + HPKE_OVERHEAD), False),
+        (b"I am fine, thank you for asking, and so is everybody else in this house", False),
+    ],
+)
+def test_what_looks_sealed(content: bytes, expected: bool) -> None:
+    assert looks_sealed(content) is expected
+
+
+def test_what_the_edge_seals_looks_sealed() -> None:
+    assert looks_sealed(seal_for(SealingKey("k", PUBLIC_KEY), "", table="t", user_id=uuid4(), row_id=uuid4()).content)

@@ -1,5 +1,7 @@
 """Whose data a caller may reach. Who is refused learns nothing: not even whether the person or the thing exists."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from uuid import UUID
 
 from libs.common.db.audit import append_audit
@@ -18,6 +20,16 @@ from quietus.common.v1.options_pb2 import (
 )
 
 _OWN_DATA_ROLES = (ROLE_USER, ROLE_DEVICE)
+
+
+@dataclass(frozen=True, slots=True)
+class InCareOf:
+    """Everybody in a counselor's care."""
+
+    counselor_id: UUID
+
+
+Reach = Person | InCareOf
 
 
 class Access:
@@ -45,6 +57,17 @@ class Access:
                 await self._audit(tx, caller, person.user_id)
                 return person
         raise AppError(ErrorKind.PERMISSION_DENIED, "NOT_YOUR_PERSON")
+
+    async def reach(self, tx: Transaction, caller: Caller, anonymous_id: str) -> Reach:
+        """Like person_for, but '' from a counselor names everybody in care, and audit_looks says who was seen."""
+        if caller.role == ROLE_COUNSELOR and caller.user_id is not None and not anonymous_id:
+            return InCareOf(caller.user_id)
+        return await self.person_for(tx, caller, anonymous_id)
+
+    async def audit_looks(self, tx: Transaction, caller: Caller, seen: Iterable[UUID]) -> None:
+        """Once for each person in the answer."""
+        for user_id in sorted(set(seen)):
+            await self._audit(tx, caller, user_id)
 
     async def check_owner(
         self,

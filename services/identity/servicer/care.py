@@ -1,12 +1,12 @@
 """quietus.identity.v1.CareService."""
 
-from libs.common.pagination import PageTokens, page_size
+from libs.common.pagination import Pages, PageTokens, page_size
 from libs.common.rpc.call import ServicerContext
 from libs.common.rpc.caller import current_caller
 from quietus.identity.v1 import identity_pb2, identity_pb2_grpc
 from services.identity.service.care import Care
 from services.identity.servicer.messages import to_user
-from services.identity.servicer.pages import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Pages
+from services.identity.servicer.pages import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 
 
 class CareServicer(identity_pb2_grpc.CareServiceServicer):

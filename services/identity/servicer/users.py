@@ -2,14 +2,14 @@
 
 from uuid import UUID
 
-from libs.common.pagination import PageTokens, page_size
+from libs.common.pagination import Pages, PageTokens, page_size
 from libs.common.rpc.call import ServicerContext
 from libs.common.rpc.caller import current_caller
 from quietus.identity.v1 import identity_pb2, identity_pb2_grpc
 from services.identity.people import DEFAULT_TIMEZONE
 from services.identity.service.people import NewPerson, People
 from services.identity.servicer.messages import from_role, to_user
-from services.identity.servicer.pages import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Pages
+from services.identity.servicer.pages import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 
 
 class UserServicer(identity_pb2_grpc.UserServiceServicer):
