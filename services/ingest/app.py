@@ -27,8 +27,10 @@ from quietus.ingest.v1.analysis_pb2_grpc import add_AnalysisServiceServicer_to_s
 from quietus.ingest.v1.ingest_pb2_grpc import add_IngestServiceServicer_to_server
 from services.ingest.backfill import IngestBackfill
 from services.ingest.follower import PeopleHandler
+from services.ingest.service.activity import Activity
 from services.ingest.service.analyses import Analyses
 from services.ingest.service.committer import Committer, Limits
+from services.ingest.service.ending import SessionEnds
 from services.ingest.service.exports import ExportLimits, Exports
 from services.ingest.service.predictions import Predictions
 from services.ingest.service.recording import Recorder
@@ -48,6 +50,8 @@ class Parts:
     server: ServerParts
     committer: Committer
     tail: Tail
+    activity: Activity
+    ends: SessionEnds
 
 
 def make_parts(settings: IngestSettings, database: Database, metrics: Metrics, clock: Clock = utc_now) -> Parts:
@@ -58,13 +62,15 @@ def make_parts(settings: IngestSettings, database: Database, metrics: Metrics, c
         settings.group_interval_milliseconds / 1000,
         settings.queue_max_bytes,
     )
-    committer = Committer(Recorder(database, metrics).commit, limits)
+    grace, activity = timedelta(seconds=settings.session_grace_seconds), Activity()
+    committer = Committer(Recorder(database, metrics, grace).commit, limits)
     stream_limits = StreamLimits(
         settings.credit_max_batches, settings.credit_max_predictions, settings.stream_idle_seconds
     )
-    sessions = Sessions(database, Access(database), timedelta(days=settings.retention_days), clock)
-    predictions = Predictions(database, sessions, committer, stream_limits)
+    sessions = Sessions(database, Access(database), timedelta(days=settings.retention_days), grace, clock)
+    predictions = Predictions(database, sessions, committer, activity, stream_limits)
     exports = Exports(database, sessions, ExportLimits(settings.exports_max_concurrent, settings.stream_idle_seconds))
+    ends = SessionEnds(database, activity, timedelta(seconds=settings.session_silence_seconds), clock)
     page_tokens = PageTokens(settings.page_token_secret.encode())
     servicers = (
         Servicer(
@@ -79,7 +85,7 @@ def make_parts(settings: IngestSettings, database: Database, metrics: Metrics, c
         ),
         *_record_servicers(settings, database, page_tokens, clock),
     )
-    return Parts(ServerParts(NAME, servicers, RAW_METHODS), committer, tail)
+    return Parts(ServerParts(NAME, servicers, RAW_METHODS), committer, tail, activity, ends)
 
 
 def _record_servicers(
@@ -142,6 +148,7 @@ async def compose(settings: IngestSettings, metrics: Metrics) -> Running:
         background=(
             parts.committer.run,
             parts.tail.run,
+            parts.ends.run,
             *(follower.run for follower in followers),
             partial(keep_partitions, database),
             Pruner(database, metrics, retention).run,

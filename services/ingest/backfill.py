@@ -58,6 +58,7 @@ async def _batches(tx: Transaction, session: Session) -> list[tuple[datetime, Ou
     for (receive_time, batch_number), items in groupby(stored, key=lambda item: item[0][:2]):
         batch = PredictionBatch(batch_number=batch_number, predictions=[message for _, message in items])
         received = (receive_time - EPOCH) // EPOCH.resolution
-        event = predictions_committed(session.key.user_id, head, received, batch.SerializeToString())
+        late = session.end_receive_time is not None and receive_time > session.end_receive_time
+        event = predictions_committed(session.key.user_id, head, received, batch.SerializeToString(), late=late)
         events.append((receive_time, event))
     return events

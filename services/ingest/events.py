@@ -10,6 +10,7 @@ from libs.common.feed.outbox import OutboxEvent
 from libs.common.timestamps import to_timestamp
 from quietus.ingest.v1 import events_pb2
 from quietus.ingest.v1.predictions_pb2 import PredictionBatch
+from quietus.ingest.v1.sessions_pb2 import SessionEndCause
 from services.ingest.grouping import Batch
 from services.ingest.sessions import Session, SessionKey
 
@@ -23,6 +24,7 @@ def _tag(field_number: int) -> bytes:
 _PREDICTIONS_COMMITTED = _tag(events_pb2.Event.PREDICTIONS_COMMITTED_FIELD_NUMBER)
 _RECEIVE_TIME = _tag(events_pb2.PredictionsCommitted.RECEIVE_TIME_FIELD_NUMBER)
 _BATCH = _tag(events_pb2.PredictionsCommitted.BATCH_FIELD_NUMBER)
+_LATE = events_pb2.PredictionsCommitted(late=True).SerializeToString()
 
 
 def event_head(session: SessionKey) -> bytes:
@@ -32,12 +34,14 @@ def event_head(session: SessionKey) -> bytes:
     ).SerializeToString()
 
 
-def predictions_committed(user_id: UUID, head: bytes, receive_time: int, batch: bytes) -> OutboxEvent:
+def predictions_committed(
+    user_id: UUID, head: bytes, receive_time: int, batch: bytes, *, late: bool = False
+) -> OutboxEvent:
     """`head` is an event_head, `receive_time` in microseconds since 1970, `batch` a serialised PredictionBatch.
 
     Put together from serialised parts, so that a client's own bytes are embedded as they are.
     """
-    body = b"".join((head, _received(receive_time), _BATCH, _varint(len(batch)), batch))
+    body = b"".join((head, _received(receive_time), _BATCH, _varint(len(batch)), batch, _LATE if late else b""))
     return OutboxEvent(user_id, b"".join((_PREDICTIONS_COMMITTED, _varint(len(body)), body)))
 
 
@@ -65,12 +69,14 @@ def session_ended(session: Session) -> OutboxEvent:
     """The session must have ended."""
     assert session.end_time is not None
     assert session.end_receive_time is not None
+    assert session.end_cause is not None
     event = events_pb2.SessionEnded(
         user_id=str(session.key.user_id),
         anonymous_id=session.key.anonymous_id,
         session_id=str(session.key.session_id),
         end_time=to_timestamp(session.end_time),
         receive_time=to_timestamp(session.end_receive_time),
+        cause=SessionEndCause.Value(f"SESSION_END_CAUSE_{session.end_cause}"),
     )
     return OutboxEvent(session.key.user_id, events_pb2.Event(session_ended=event).SerializeToString())
 

@@ -1,6 +1,7 @@
 """From the domain and stored rows to the contract's messages."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from quietus.ingest.v1.ingest_pb2 import (
     ExportedPredictions,
     ExportSessionResponse,
     ExportSummary,
+    GetSessionResponse,
     ModalityCount,
     Refusal,
     RefusalReason,
@@ -33,9 +35,12 @@ from quietus.ingest.v1.predictions_pb2 import (
     VisionPrediction,
     VoiceFeatures,
 )
+from quietus.ingest.v1.sessions_pb2 import SessionEndCause, SessionSender
 from services.ingest import grouping, sessions
 from services.ingest.grouping import Outcome
+from services.ingest.senders import Sender
 from services.ingest.service.exports import Part, Place
+from services.ingest.service.sessions import SessionDetails
 from services.ingest.service.stream import Acknowledged, Answer
 from services.ingest.vocabulary import (
     CRISIS_SIGNALS,
@@ -47,7 +52,8 @@ from services.ingest.vocabulary import (
 )
 
 
-def to_session(session: sessions.Session) -> Session:
+def to_session(session: sessions.Session, grace: timedelta) -> Session:
+    end = session.end_receive_time
     return Session(
         session_id=str(session.key.session_id),
         anonymous_id=session.key.anonymous_id,
@@ -55,7 +61,32 @@ def to_session(session: sessions.Session) -> Session:
         start_time=to_timestamp(session.start_time),
         end_time=to_timestamp(session.end_time) if session.end_time else None,
         create_time=to_timestamp(session.receive_time),
+        end_cause=SessionEndCause.Value(f"SESSION_END_CAUSE_{session.end_cause or 'UNSPECIFIED'}"),
+        grace_end_time=to_timestamp(end + grace) if end else None,
+        device_id=_id(session.device_id),
     )
+
+
+def to_details(details: SessionDetails, grace: timedelta) -> GetSessionResponse:
+    return GetSessionResponse(
+        session=to_session(details.session, grace),
+        counts=to_counts(details.counts),
+        senders=map(_to_sender, details.senders),
+    )
+
+
+def _to_sender(sender: Sender) -> SessionSender:
+    return SessionSender(
+        sender_id=str(sender.sender_id),
+        device_id=_id(sender.device_id),
+        ordinal=sender.ordinal,
+        first_receive_time=to_timestamp(sender.receive_time),
+        last_receive_time=to_timestamp(sender.last_receive_time),
+    )
+
+
+def _id(value: UUID | None) -> str:
+    return str(value) if value else ""
 
 
 def to_outcome(outcome: Outcome) -> BatchOutcome:
@@ -90,6 +121,7 @@ def to_stored_prediction(modality: Modality, row: Any) -> StoredPrediction:
         batch_number=row.batch_number,
         receive_time=to_timestamp(row.receive_time),
         content_digest=row.content_digest,
+        late=bool(row.late),
     )
 
 

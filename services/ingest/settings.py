@@ -13,6 +13,12 @@ class IngestSettings(CommonSettings):
     retention_days: int = Field(
         default=90, ge=1, description="from a session's start; its predictions are dropped then"
     )
+    session_silence_seconds: float = Field(
+        default=1800, ge=60, description="a session of which nothing is heard for so long is ended"
+    )
+    session_grace_seconds: float = Field(
+        default=7 * 86_400, ge=0, description="an ended session takes late predictions for so long"
+    )
 
     allow_plaintext: bool = Field(
         default=False, description="thin clients may send words unsealed; they are sealed in memory"

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 
+import asyncpg
 import grpc
 import pytest
 
@@ -89,7 +90,17 @@ async def test_another_persons_token_reveals_nothing_and_stores_nothing(
     assert await stored(suite, owner, stranger) == 0
 
 
-async def test_an_ended_session_takes_nothing_more(snapshot: Snapshot, suite: Suite, client: Client) -> None:
+async def _long_ago(dsn: str, session: PlannedSession) -> None:
+    """Its end was received before everything that is still taken late."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        statement = "UPDATE ingest.sessions SET end_receive_time = end_receive_time - interval '8 days' WHERE id = $1"
+        await connection.execute(statement, session.session_id)
+    finally:
+        await connection.close()
+
+
+async def test_a_session_of_long_ago_takes_nothing_more(snapshot: Snapshot, suite: Suite, client: Client) -> None:
     session = new_session()
     owner = await make_person(client, "owner", snapshot.counselor)
     await started(client, owner, session)
@@ -98,6 +109,7 @@ async def test_an_ended_session_takes_nothing_more(snapshot: Snapshot, suite: Su
         metadata=owner.token,
         timeout=CALL_SECONDS,
     )
+    await _long_ago(suite.dsn, session)
     ended = {(grpc.StatusCode.FAILED_PRECONDITION, "SESSION_ENDED")}
     assert await refusals(client, session, owner.token) == ended
     assert await stored(suite, owner) == 0

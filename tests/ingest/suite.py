@@ -23,6 +23,7 @@ from quietus.ingest.v1.ingest_pb2_grpc import IngestServiceStub
 from quietus.ingest.v1.predictions_pb2 import Prediction, PredictionBatch
 from quietus_edge.ids import uuid7
 from services.ingest.app import make_parts
+from services.ingest.service.activity import Activity
 from services.ingest.settings import IngestSettings
 from tests.ingest import make
 
@@ -37,9 +38,13 @@ Metadata = tuple[tuple[str, str], ...]
 
 
 def token(
-    user_id: UUID, anonymous_id: str, role: "Role.ValueType" = ROLE_DEVICE, expires_in: timedelta = timedelta(hours=1)
+    user_id: UUID,
+    anonymous_id: str,
+    role: "Role.ValueType" = ROLE_DEVICE,
+    expires_in: timedelta = timedelta(hours=1),
+    device_id: str | None = None,
 ) -> Metadata:
-    caller = Caller(user_id, role, frozenset(), anonymous_id, None, None, datetime.now(UTC) + expires_in)
+    caller = Caller(user_id, role, frozenset(), anonymous_id, device_id, None, datetime.now(UTC) + expires_in)
     return bearer(SIGNER.sign(caller))
 
 
@@ -127,8 +132,11 @@ async def ended(call: grpc.aio.StreamStreamCall) -> grpc.aio.AioRpcError:
 
 
 class Suite:
-    def __init__(self, server: Server, database: Database, channel: grpc.aio.Channel, address: str) -> None:
+    def __init__(
+        self, server: Server, database: Database, activity: Activity, channel: grpc.aio.Channel, address: str
+    ) -> None:
         self.server = server
+        self.activity = activity
         self.database = database
         self.channel = channel
         self.address = address
@@ -164,7 +172,7 @@ async def running(database: Database, **settings: object) -> AsyncIterator[Suite
     address = f"127.0.0.1:{port}"
     options = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1))
     async with grpc.aio.insecure_channel(address, options=options) as channel:
-        yield Suite(server, database, channel, address)
+        yield Suite(server, database, parts.activity, channel, address)
     await server.drain(0.1)
     for task in background:
         task.cancel()

@@ -71,11 +71,12 @@ async def test_an_unknown_session(suite: Suite) -> None:
 
 
 @pytest.mark.usefixtures("bystander")
-async def test_an_ended_session(suite: Suite) -> None:
+async def test_a_session_that_ended_long_ago(suite: Suite) -> None:
     person = suite.person()
     session_id = await person.start_session()
     stream = await person.stream(session_id)
     await person.end_session(session_id)
+    await suite.execute("UPDATE sessions SET end_receive_time = end_receive_time - interval '8 days'", {})
     await stream.send(1, make.chunk())
     error = await stream.error()
     assert (error.code(), reason_of(error)) == (grpc.StatusCode.FAILED_PRECONDITION, "SESSION_ENDED")

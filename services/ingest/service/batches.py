@@ -12,8 +12,9 @@ from services.ingest.content.chunk import earliest_start, latest_end
 from services.ingest.content.columns import Refusals
 from services.ingest.content.digest import content_digests
 from services.ingest.events import event_head
-from services.ingest.grouping import Batch, Candidate, Origin, Refusal
+from services.ingest.grouping import Batch, Candidate, Origin, Outcome, Refusal
 from services.ingest.reading import read
+from services.ingest.senders import NUMBERS
 from services.ingest.sessions import Session
 from services.ingest.store.rows import batch_fields, rows, session_fields
 
@@ -23,14 +24,16 @@ PREDICTIONS_MAX = 5_000
 class SessionBatches:
     """Made once for a stream: what is the same for all its batches is made here."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, first_number: int = 0) -> None:
+        """`first_number` is added to the numbers that the sender gives its batches."""
         key = session.key
+        self.first_number = first_number
         self.start_time = session.start_microseconds
         self.row_head = session_fields(key.session_id, key.user_id)
         self.origin = Origin(key.session_id.bytes, key.user_id, event_head(key))
 
     def arrive(self, message: PredictionBatch, receive_time: int, size_bytes: int) -> "Arrival":
-        """INVALID_ARGUMENT BATCH_EMPTY, BATCH_TOO_LARGE, BATCH_NUMBER_NOT_GROWING."""
+        """INVALID_ARGUMENT BATCH_EMPTY, BATCH_TOO_LARGE, BATCH_NUMBER_NOT_GROWING, BATCH_NUMBER_TOO_LARGE."""
         number, predictions = message.batch_number, message.predictions
         size = len(predictions)
         if not size:
@@ -39,7 +42,18 @@ class SessionBatches:
             raise AppError(ErrorKind.INVALID_ARGUMENT, "BATCH_TOO_LARGE", field="batch.predictions")
         if number < 1:
             raise AppError(ErrorKind.INVALID_ARGUMENT, "BATCH_NUMBER_NOT_GROWING", field="batch.batch_number")
+        if number >= NUMBERS:
+            raise AppError(ErrorKind.INVALID_ARGUMENT, "BATCH_NUMBER_TOO_LARGE", field="batch.batch_number")
+        if self.first_number:
+            number += self.first_number
+            message.batch_number = number
         return Arrival(self, message, predictions, number, receive_time, size, size_bytes)
+
+    def as_sent(self, outcome: Outcome) -> Outcome:
+        """With the number that the sender gave the batch."""
+        if not self.first_number:
+            return outcome
+        return outcome._replace(batch_number=outcome.batch_number - self.first_number)
 
 
 class Arrival(NamedTuple):

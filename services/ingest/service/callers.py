@@ -13,6 +13,10 @@ def actor_of(caller: Caller) -> str:
     return f"{role}:{caller.device_id or caller.anonymous_id}"
 
 
+def device_id_of(caller: Caller) -> UUID | None:
+    return UUID(caller.device_id) if caller.device_id else None
+
+
 def user_id_of(caller: Caller) -> UUID:
     """PERMISSION_DENIED NOT_A_PERSON for a caller who is none and acts for none."""
     if caller.user_id is None:

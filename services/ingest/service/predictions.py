@@ -1,6 +1,8 @@
 """Takes predictions and shows what was taken."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from uuid import UUID
 
 from libs.common.db.database import Database
@@ -9,6 +11,7 @@ from libs.common.rpc.errors import AppError
 from libs.common.rpc.validation import parser
 from quietus.ingest.v1.predictions_pb2 import PredictionBatch
 from services.ingest.grouping import Outcome
+from services.ingest.service.activity import Activity
 from services.ingest.service.batches import Arrival, SessionBatches
 from services.ingest.service.committer import Committer, Lane
 from services.ingest.service.sessions import Sessions
@@ -24,19 +27,30 @@ _parse_batch = parser(PredictionBatch)
 
 
 class Predictions:
-    def __init__(self, database: Database, sessions: Sessions, committer: Committer, limits: StreamLimits) -> None:
+    def __init__(
+        self, database: Database, sessions: Sessions, committer: Committer, activity: Activity, limits: StreamLimits
+    ) -> None:
         self._database = database
+        self._activity = activity
         self._sessions = sessions
         self._committer = committer
         self.limits = limits
 
-    async def open_stream(self, caller: Caller, session_id: UUID) -> PredictionStream:
-        session = await self._sessions.to_record(caller, session_id)
-        return PredictionStream(SessionBatches(session), self._committer, self.limits)
+    @asynccontextmanager
+    async def open_stream(
+        self, caller: Caller, session_id: UUID, sender_id: UUID | None
+    ) -> AsyncIterator[PredictionStream]:
+        session, sender = await self._sessions.to_record(caller, session_id, sender_id)
+        stream = PredictionStream(SessionBatches(session, sender.first_number), self._committer, self.limits)
+        with self._activity.present(session, sender, stream):
+            yield stream
 
-    async def record(self, caller: Caller, session_id: UUID, message: PredictionBatch) -> Outcome:
-        session = await self._sessions.to_record(caller, session_id)
-        single = _SingleBatch(SessionBatches(session))
+    async def record(
+        self, caller: Caller, session_id: UUID, sender_id: UUID | None, message: PredictionBatch
+    ) -> Outcome:
+        session, sender = await self._sessions.to_record(caller, session_id, sender_id)
+        self._activity.heard(session, sender)
+        single = _SingleBatch(SessionBatches(session, sender.first_number))
         await self._committer.room()
         self._committer.submit(single, message.SerializeToString())
         return await single.outcome
@@ -58,7 +72,7 @@ class _SingleBatch(Lane):
 
     def committed(self, outcome: Outcome) -> None:
         if not self.outcome.done():  # a caller that went away has cancelled it
-            self.outcome.set_result(outcome)
+            self.outcome.set_result(self._batches.as_sent(outcome))
 
     def refused(self, error: AppError) -> None:
         super().refused(error)

@@ -1,6 +1,7 @@
 """Starts, ends and shows sessions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -12,17 +13,34 @@ from libs.common.people.store import ensure_user
 from libs.common.rpc.caller import Caller
 from libs.common.rpc.errors import AppError, ErrorKind
 from services.ingest.events import session_ended, session_started
-from services.ingest.service.callers import actor_of, user_id_of
-from services.ingest.sessions import Session, SessionKey, Status, is_expired, may_start
-from services.ingest.store import predictions, sessions
+from services.ingest.senders import SENDERS_MAX, Sender
+from services.ingest.service.callers import actor_of, device_id_of, user_id_of
+from services.ingest.sessions import EndCause, Session, SessionKey, Status, is_closed, is_expired, may_start
+from services.ingest.store import predictions, senders, sessions
 from services.ingest.vocabulary import Modality
+
+# How exactly it is kept when a sender was last heard of: reopened streams needn't write.
+HEARD_PRECISION = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionDetails:
+    """`counts` of stored predictions; `senders` in the order in which they first came."""
+
+    session: Session
+    counts: Mapping[Modality, int]
+    senders: Sequence[Sender]
 
 
 class Sessions:
-    def __init__(self, database: Database, access: Access, retention: timedelta, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, access: Access, retention: timedelta, grace: timedelta, clock: Clock
+    ) -> None:
+        """`grace`: how long after its end was received a session takes late predictions."""
         self._database = database
         self._access = access
         self._retention = retention
+        self.grace = grace
         self._clock = clock
 
     async def start(self, caller: Caller, session_id: UUID, start_time: datetime) -> Session:
@@ -33,13 +51,13 @@ class Sessions:
             metadata = {"server_time": now.isoformat()}
             raise AppError(ErrorKind.INVALID_ARGUMENT, "SESSION_TIME_OUT_OF_BOUNDS", metadata=metadata)
         key = SessionKey(session_id, user_id_of(caller), caller.anonymous_id)
-        session = Session(key, Status.ACTIVE, start_time, None, now, None)
+        session = Session(key, Status.ACTIVE, start_time, None, now, None, device_id=device_id_of(caller))
         async with self._database.transaction() as tx:
             await ensure_user(tx, key.user_id, key.anonymous_id)
             if not await sessions.add(tx, session):
                 return await _same(tx, session)
             tx.append_to_outbox([session_started(session)])
-            await _audit(tx, caller, session, "session.start")
+            await _audit(tx, actor_of(caller), session, "session.start")
         return session
 
     async def end(self, caller: Caller, session_id: UUID, end_time: datetime) -> Session:
@@ -56,29 +74,50 @@ class Sessions:
                     "before the session's start, or over a day ahead",
                     field="end_time",
                 )
-            await sessions.end(tx, session_id, end_time, now)
-            ended = session.ended(end_time, now)
-            tx.append_to_outbox([session_ended(ended)])
-            await _audit(tx, caller, ended, "session.end")
-        return ended
+            return await end_session(tx, session.ended(end_time, now, EndCause.BY_WORD), actor_of(caller))
 
-    async def to_record(self, caller: Caller, session_id: UUID) -> Session:
-        """The caller's own session, if it takes predictions.
+    async def to_record(self, caller: Caller, session_id: UUID, sender_id: UUID | None) -> tuple[Session, Sender]:
+        """The caller's own session, if it takes predictions, and who sends them; by default the caller's device.
 
-        NOT_FOUND SESSION_NOT_FOUND; FAILED_PRECONDITION SESSION_ENDED, SESSION_EXPIRED.
+        NOT_FOUND SESSION_NOT_FOUND; FAILED_PRECONDITION SESSION_ENDED, SESSION_EXPIRED, TOO_MANY_SENDERS.
         """
+        now, device_id = self._clock(), device_id_of(caller)
+        sender_id = sender_id or device_id or user_id_of(caller)
         async with self._database.read() as tx:
             session = _owned(await sessions.find(tx, session_id), caller)
-        if is_expired(session_id, self._clock(), self._retention):
+            sender = await senders.find(tx, session_id, sender_id)
+        if is_expired(session_id, now, self._retention):
             raise AppError(ErrorKind.FAILED_PRECONDITION, "SESSION_EXPIRED")
-        if session.status is Status.ENDED:
+        if session.end_receive_time is not None and is_closed(session.end_receive_time, now, self.grace):
             raise AppError(ErrorKind.FAILED_PRECONDITION, "SESSION_ENDED")
-        return session
+        if sender is None:
+            sender = await self._join(session, sender_id, device_id)
+        elif now - sender.last_receive_time >= HEARD_PRECISION:
+            async with self._database.transaction() as tx:
+                await senders.heard_one(tx, session_id, sender_id, now)
+        return session, sender
 
-    async def get(self, caller: Caller, session_id: UUID) -> tuple[Session, dict[Modality, int]]:
+    async def _join(self, session: Session, sender_id: UUID, device_id: UUID | None) -> Sender:
+        """A sender's place follows from the order of the locks."""
+        session_id = session.key.session_id
+        async with self._database.transaction() as tx:
+            if await sessions.lock(tx, session_id) is None:
+                raise AppError(ErrorKind.FAILED_PRECONDITION, "SESSION_EXPIRED")
+            if known := await senders.find(tx, session_id, sender_id):
+                return known
+            ordinal = await senders.count(tx, session_id)
+            if ordinal >= SENDERS_MAX:
+                raise AppError(ErrorKind.FAILED_PRECONDITION, "TOO_MANY_SENDERS")
+            now = self._clock()
+            sender = Sender(sender_id, device_id, ordinal, now, now)
+            await senders.add(tx, session.key, sender)
+        return sender
+
+    async def get(self, caller: Caller, session_id: UUID) -> SessionDetails:
         async with self._database.read() as tx:
             session = await self.readable(tx, caller, session_id)
-            return session, await predictions.count(tx, session_id)
+            counts = await predictions.count(tx, session_id)
+            return SessionDetails(session, counts, await senders.of_session(tx, session_id))
 
     async def page(
         self, caller: Caller, anonymous_id: str, before: tuple[datetime, UUID] | None, limit: int
@@ -109,11 +148,19 @@ async def _same(tx: Transaction, asked: Session) -> Session:
     return session
 
 
-async def _audit(tx: Transaction, caller: Caller, session: Session, action: str) -> None:
+async def end_session(tx: Transaction, ended: Session, actor: str) -> Session:
+    """Writes and tells the end of a session that is locked."""
+    await sessions.end(tx, ended)
+    tx.append_to_outbox([session_ended(ended)])
+    await _audit(tx, actor, ended, "session.end")
+    return ended
+
+
+async def _audit(tx: Transaction, actor: str, session: Session, action: str) -> None:
     await append_audit(
         tx,
         user_id=session.key.user_id,
-        actor=actor_of(caller),
+        actor=actor,
         action=action,
         resource_type="session",
         resource_id=session.key.session_id,

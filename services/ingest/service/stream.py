@@ -83,7 +83,7 @@ class PredictionStream(Lane):
         return arrival
 
     def committed(self, outcome: Outcome) -> None:
-        self._durable.append(outcome)
+        self._durable.append(self._batches.as_sent(outcome))
         self._wake.set()
 
     def refused(self, error: AppError) -> None:

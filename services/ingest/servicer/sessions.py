@@ -18,7 +18,7 @@ from quietus.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from services.ingest.messages import (
     from_place,
     to_answer,
-    to_counts,
+    to_details,
     to_exported,
     to_outcome,
     to_place,
@@ -29,6 +29,7 @@ from services.ingest.service.exports import Exports, Part
 from services.ingest.service.predictions import Predictions
 from services.ingest.service.sessions import Sessions
 from services.ingest.service.stream import Answer, Read, parse_request
+from services.ingest.sessions import Session
 from services.ingest.vocabulary import Modality
 
 SESSIONS_PAGE_DEFAULT, SESSIONS_PAGE_MAX = 50, 200
@@ -57,20 +58,20 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     ) -> ingest_pb2.StartSessionResponse:
         start_time = to_datetime(request.start_time)
         session = await self._sessions.start(current_caller(), UUID(request.session_id), start_time)
-        return ingest_pb2.StartSessionResponse(session=to_session(session))
+        return ingest_pb2.StartSessionResponse(session=self._to_session(session))
 
     async def EndSession(
         self, request: ingest_pb2.EndSessionRequest, context: ServicerContext
     ) -> ingest_pb2.EndSessionResponse:
         end_time = to_datetime(request.end_time)
         session = await self._sessions.end(current_caller(), UUID(request.session_id), end_time)
-        return ingest_pb2.EndSessionResponse(session=to_session(session))
+        return ingest_pb2.EndSessionResponse(session=self._to_session(session))
 
     async def GetSession(
         self, request: ingest_pb2.GetSessionRequest, context: ServicerContext
     ) -> ingest_pb2.GetSessionResponse:
-        session, counts = await self._sessions.get(current_caller(), UUID(request.session_id))
-        return ingest_pb2.GetSessionResponse(session=to_session(session), counts=to_counts(counts))
+        details = await self._sessions.get(current_caller(), UUID(request.session_id))
+        return to_details(details, self._sessions.grace)
 
     async def ListSessions(
         self, request: ingest_pb2.ListSessionsRequest, context: ServicerContext
@@ -80,7 +81,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         last = self._page_tokens.open(scope, request.page_token)
         before = (datetime.fromisoformat(str(last[0])), UUID(str(last[1]))) if last else None
         found = await self._sessions.page(current_caller(), request.anonymous_id, before, size + 1)
-        response = ingest_pb2.ListSessionsResponse(sessions=map(to_session, found[:size]))
+        response = ingest_pb2.ListSessionsResponse(sessions=map(self._to_session, found[:size]))
         if len(found) > size:
             oldest = found[size - 1]
             values = [oldest.start_time.isoformat(), str(oldest.key.session_id)]
@@ -120,8 +121,8 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self, message: bytes, context: ServicerContext
     ) -> ingest_pb2.RecordPredictionsResponse:
         request = _parse_single(message)
-        session_id = _session_id(request.session_id)
-        outcome = await self._predictions.record(current_caller(), session_id, request.batch)
+        session_id, sender_id = _uuid(request.session_id, "session_id"), _sender_id(request.sender_id)
+        outcome = await self._predictions.record(current_caller(), session_id, sender_id, request.batch)
         return ingest_pb2.RecordPredictionsResponse(outcome=to_outcome(outcome))
 
     # Uses the context, as gRPC allows and the stub's type doesn't know: only so can a write be given up, and reading
@@ -133,16 +134,20 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             await context.write(to_answer(answer, credit))
 
         limits = self._predictions.limits
-        session_id = await _opened(context.read, limits.idle_seconds)
-        stream = await self._predictions.open_stream(current_caller(), session_id)
-        credit = ingest_pb2.Credit(max_batches=limits.credit_batches, max_predictions=limits.credit_predictions)
-        opened = ingest_pb2.StreamOpened(credit=credit, server_time=to_timestamp(self._clock()))
-        await context.write(ingest_pb2.StreamPredictionsResponse(opened=opened))
-        await stream.serve(context.read, write, current_drain())
+        opening = await _opening(context.read, limits.idle_seconds)
+        session_id, sender_id = _uuid(opening.session_id, "session_id"), _sender_id(opening.sender_id)
+        async with self._predictions.open_stream(current_caller(), session_id, sender_id) as stream:
+            credit = ingest_pb2.Credit(max_batches=limits.credit_batches, max_predictions=limits.credit_predictions)
+            opened = ingest_pb2.StreamOpened(credit=credit, server_time=to_timestamp(self._clock()))
+            await context.write(ingest_pb2.StreamPredictionsResponse(opened=opened))
+            await stream.serve(context.read, write, current_drain())
+
+    def _to_session(self, session: Session) -> ingest_pb2.Session:
+        return to_session(session, self._sessions.grace)
 
 
-async def _opened(read: Read, idle_seconds: float) -> UUID:
-    """The session that the first message names. STREAM_NOT_OPENED, STREAM_IDLE."""
+async def _opening(read: Read, idle_seconds: float) -> ingest_pb2.OpenStream:
+    """The first message. STREAM_NOT_OPENED, STREAM_IDLE."""
     try:
         async with asyncio.timeout(idle_seconds):
             message = await read()
@@ -151,11 +156,15 @@ async def _opened(read: Read, idle_seconds: float) -> UUID:
     request = parse_request(message) if message is not EOF else None
     if request is None or not request.HasField("open"):
         raise AppError(ErrorKind.INVALID_ARGUMENT, "STREAM_NOT_OPENED", "the first message opens")
-    return _session_id(request.open.session_id)
+    return request.open
 
 
-def _session_id(value: str) -> UUID:
+def _uuid(value: str, field: str) -> UUID:
     try:
         return UUID(value)
     except ValueError as error:
-        raise AppError(ErrorKind.INVALID_ARGUMENT, "INVALID_FIELD", "not a UUID", field="session_id") from error
+        raise AppError(ErrorKind.INVALID_ARGUMENT, "INVALID_FIELD", "not a UUID", field=field) from error
+
+
+def _sender_id(value: str) -> UUID | None:
+    return _uuid(value, "sender_id") if value else None

@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, Table, func, select
 
 from libs.common.db.database import AnyRow, Transaction
 from quietus_edge.ids import EPOCH
 from services.ingest.content.chunk import interval
 from services.ingest.grouping import ChunkKey
 from services.ingest.store import rows
-from services.ingest.tables import AUDIO_PREDICTIONS, SCHEMA, TEXT_PREDICTIONS, VISION_PREDICTIONS
+from services.ingest.tables import AUDIO_PREDICTIONS, SCHEMA, SESSIONS, TEXT_PREDICTIONS, VISION_PREDICTIONS
 from services.ingest.vocabulary import Modality
 
 TABLES = {
@@ -101,7 +101,7 @@ def page_statement(
 ) -> Select[*tuple[Any, ...]]:
     """One row more than `limit`, so that it is known whether there are more."""
     table = TABLES[modality]
-    statement = select(table).where(table.c.session_id == session_id)
+    statement = _of_session(table, session_id)
     if after is not None:
         statement = statement.where(table.c.chunk_id > after)
     statement = statement.order_by(table.c.chunk_id).limit(limit + 1)
@@ -119,8 +119,23 @@ def page_statement(
 
 
 async def of_session(tx: Transaction, modality: Modality, session_id: UUID) -> Sequence[AnyRow]:
-    table = TABLES[modality]
-    return await tx.fetch_all(select(table).where(table.c.session_id == session_id))
+    return await tx.fetch_all(_of_session(TABLES[modality], session_id))
+
+
+def _of_session(table: Table, session_id: UUID) -> Select[*tuple[Any, ...]]:
+    """`late`: whether it was received after the session's end; NULL while there is none."""
+    end = select(SESSIONS.c.end_receive_time).where(SESSIONS.c.id == session_id).scalar_subquery()
+    return select(table, (table.c.receive_time > end).label("late")).where(table.c.session_id == session_id)
+
+
+async def newest_capture(tx: Transaction, session_id: UUID) -> datetime | None:
+    """End of the newest window of a session; reads all its predictions."""
+    columns = [
+        select(func.max(table.c.capture_end_time)).where(table.c.session_id == session_id).scalar_subquery()
+        for table in TABLES.values()
+    ]
+    newest: datetime | None = await tx.scalar(select(func.greatest(*columns)))
+    return newest
 
 
 async def count(tx: Transaction, session_id: UUID) -> dict[Modality, int]:

@@ -1,15 +1,15 @@
-"""Sessions: found by id (primary key), listed by idx_sessions_user_id."""
+"""Sessions: found by id (primary key), listed by idx_sessions_user_id, the active ones by idx_sessions_active."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select, tuple_, update
+from sqlalchemy import and_, exists, literal_column, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from libs.common.db.database import AnyRow, Transaction
-from services.ingest.sessions import Session, SessionKey, Status
-from services.ingest.tables import METADATA, SESSIONS
+from services.ingest.sessions import EndCause, Session, SessionKey, Status
+from services.ingest.tables import METADATA, SESSION_SENDERS, SESSIONS
 
 USERS = METADATA.tables["ingest.users"]
 _SELECT = select(SESSIONS, USERS.c.anonymous_id).join(USERS, USERS.c.user_id == SESSIONS.c.user_id)
@@ -25,6 +25,7 @@ async def add(tx: Transaction, session: Session) -> bool:
             status=session.status,
             started_at=session.start_time,
             receive_time=session.receive_time,
+            device_id=session.device_id,
         )
         .on_conflict_do_nothing(index_elements=[SESSIONS.c.id])
         .returning(SESSIONS.c.id)
@@ -42,24 +43,50 @@ async def lock(tx: Transaction, session_id: UUID) -> Session | None:
     return _one(await tx.fetch_one(statement))
 
 
-async def lock_statuses(tx: Transaction, session_ids: Collection[bytes]) -> dict[bytes, Status]:
+async def lock_ends(tx: Transaction, session_ids: Collection[bytes]) -> dict[bytes, datetime | None]:
     """For their predictions: none of them ends, and no other process adds to them, before this transaction does.
 
-    A session that is missing has been dropped.
+    When the end of each was received; None while it is active. A session that is missing has been dropped.
     """
-    rows = await tx.driver.fetch(_LOCK_STATUSES, [session_id.hex() for session_id in session_ids])
-    return {session_id.bytes: Status(status) for session_id, status in rows}
+    rows = await tx.driver.fetch(_LOCK_ENDS, [session_id.hex() for session_id in session_ids])
+    return {session_id.bytes: end for session_id, end in rows}
 
 
-_LOCK_STATUSES = "SELECT id, status FROM sessions WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE"
+_LOCK_ENDS = "SELECT id, end_receive_time FROM sessions WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE"
 
 
-async def end(tx: Transaction, session_id: UUID, end_time: datetime, receive_time: datetime) -> None:
+async def end(tx: Transaction, session: Session) -> None:
+    """The session as it has ended."""
     await tx.execute(
         update(SESSIONS)
-        .where(SESSIONS.c.id == session_id)
-        .values(status=Status.ENDED, ended_at=end_time, end_receive_time=receive_time, updated_at=receive_time)
+        .where(SESSIONS.c.id == session.key.session_id)
+        .values(
+            status=Status.ENDED,
+            ended_at=session.end_time,
+            end_receive_time=session.end_receive_time,
+            end_cause=session.end_cause,
+            updated_at=session.end_receive_time,
+        )
     )
+
+
+async def overdue(tx: Transaction, started_before: datetime, heard_before: datetime, limit: int) -> Sequence[UUID]:
+    """Active sessions that the server knows since `started_before`, or of which it has heard nothing since
+    `heard_before`; oldest first.
+    """
+    heard = exists().where(
+        SESSION_SENDERS.c.session_id == SESSIONS.c.id, SESSION_SENDERS.c.last_receive_time > heard_before
+    )
+    silent = and_(SESSIONS.c.receive_time <= heard_before, ~heard)
+    statement = (
+        select(SESSIONS.c.id)
+        .where(SESSIONS.c.status == literal_column("'ACTIVE'"))
+        .where(SESSIONS.c.receive_time <= max(started_before, heard_before))
+        .where(or_(SESSIONS.c.receive_time <= started_before, silent))
+        .order_by(SESSIONS.c.receive_time, SESSIONS.c.id)
+        .limit(limit)
+    )
+    return [row.id for row in await tx.fetch_all(statement)]
 
 
 async def page(tx: Transaction, user_id: UUID, before: tuple[datetime, UUID] | None, limit: int) -> Sequence[Session]:
@@ -94,4 +121,12 @@ def _session(row: AnyRow) -> Session:
         end_time=row.ended_at,
         receive_time=row.receive_time,
         end_receive_time=row.end_receive_time,
+        end_cause=_cause(row),
+        device_id=row.device_id,
     )
+
+
+def _cause(row: AnyRow) -> EndCause | None:
+    if row.end_receive_time is None:
+        return None
+    return EndCause(row.end_cause) if row.end_cause else EndCause.BY_WORD
