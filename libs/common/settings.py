@@ -47,6 +47,12 @@ class CommonSettings(BaseModel):
     database_url: str = Field(default="", repr=False)
     database_pool_size: int = Field(default=5, ge=1, le=50)
 
+    retention_days: int = Field(
+        default=90,
+        ge=28,
+        le=3000,
+        description="of sessions, from their start; what they sent is dropped with the last day of their month",
+    )
     feed_retention_days: float = Field(
         default=7, gt=0, description="kept at least, and until every follower has passed"
     )

@@ -1,10 +1,9 @@
 """The only place where the parts of fusion are put together."""
 
 from collections.abc import Mapping
-from functools import partial
 
 from libs.common.db.database import Database
-from libs.common.db.partitions import keep_partitions
+from libs.common.db.partition_keeper import PartitionKeeper
 from libs.common.feed.follower import Follower
 from libs.common.feed.handler import FeedHandler
 from libs.common.feed.pruning import Pruner, Retention
@@ -28,6 +27,7 @@ from services.fusion.registry import load_models
 from services.fusion.service import Sessions
 from services.fusion.servicer import FusionServicer
 from services.fusion.settings import FusionSettings
+from services.fusion.store import inputs
 from services.fusion.watching import Watchers
 
 NAME = "fusion"
@@ -62,7 +62,7 @@ def make_parts(settings: FusionSettings, database: Database, models: Models, tai
             ),
             Servicer(
                 add_FeedServiceServicer_to_server,
-                FeedServicer(database, tail, History()),
+                FeedServicer(database, tail, History(settings.retention_days)),
                 "quietus.common.v1.FeedService",
             ),
         ),
@@ -101,7 +101,7 @@ async def compose(settings: FusionSettings, metrics: Metrics) -> Running:
         background=(
             tail.run,
             *(follower.run for follower in followers),
-            partial(keep_partitions, database),
+            PartitionKeeper(database, metrics, settings.retention_days, inputs.expire).run,
             Pruner(database, metrics, retention).run,
         ),
         close=close,

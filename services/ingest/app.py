@@ -4,11 +4,10 @@ import gc
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 
 from libs.common.clock import Clock, utc_now
 from libs.common.db.database import Database
-from libs.common.db.partitions import keep_partitions
+from libs.common.db.partition_keeper import PartitionKeeper
 from libs.common.feed.follower import Follower
 from libs.common.feed.handler import FeedHandler
 from libs.common.feed.pruning import Pruner, Retention
@@ -39,6 +38,7 @@ from services.ingest.service.stream import StreamLimits
 from services.ingest.servicer.analyses import AnalysisServicer
 from services.ingest.servicer.sessions import RAW_METHODS, SERVICE, IngestServicer
 from services.ingest.settings import IngestSettings
+from services.ingest.store import sessions
 
 NAME = "ingest"
 
@@ -150,7 +150,7 @@ async def compose(settings: IngestSettings, metrics: Metrics) -> Running:
             parts.tail.run,
             parts.ends.run,
             *(follower.run for follower in followers),
-            partial(keep_partitions, database),
+            PartitionKeeper(database, metrics, settings.retention_days, sessions.expire).run,
             Pruner(database, metrics, retention).run,
         ),
         close=close,

@@ -10,9 +10,6 @@ class IngestSettings(CommonSettings):
     metrics_port: int = Field(default=51052, ge=0, le=65535)
     max_receive_message_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
 
-    retention_days: int = Field(
-        default=90, ge=1, description="from a session's start; its predictions are dropped then"
-    )
     session_silence_seconds: float = Field(
         default=1800, ge=60, description="a session of which nothing is heard for so long is ended"
     )

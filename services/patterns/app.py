@@ -1,10 +1,9 @@
 """The only place where the parts of patterns are put together."""
 
 from collections.abc import Mapping
-from functools import partial
 
 from libs.common.db.database import Database
-from libs.common.db.partitions import keep_partitions
+from libs.common.db.partition_keeper import PartitionKeeper
 from libs.common.feed.follower import FeedHandler, Follower
 from libs.common.feed.pruning import Pruner, Retention
 from libs.common.feed.servicer import FeedServicer
@@ -29,6 +28,7 @@ from services.patterns.service.derivation import Derivation
 from services.patterns.service.gate import Gate
 from services.patterns.servicer import SERVICE, PatternServicer
 from services.patterns.settings import PatternsSettings
+from services.patterns.store import inputs
 
 NAME = "patterns"
 
@@ -96,7 +96,7 @@ async def compose(settings: PatternsSettings, metrics: Metrics) -> Running:
         background=(
             tail.run,
             *(follower.run for follower in followers),
-            partial(keep_partitions, database),
+            PartitionKeeper(database, metrics, settings.retention_days, inputs.expire).run,
             Pruner(database, metrics, retention).run,
         ),
         close=close,

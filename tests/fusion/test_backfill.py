@@ -16,7 +16,7 @@ OTHER_PERSON = UUID("00000000-0000-4000-8000-000000000002")
 
 async def backfilled(database: Database) -> list[Event]:
     async with database.read() as tx:
-        return [Event.FromString(one.event) async for one in History().events(tx)]
+        return [Event.FromString(one.event) async for one in History(retention_days=3000).events(tx)]
 
 
 async def test_what_was_never_revised_comes_as_it_was_told(database: Database, models: Models) -> None:

@@ -1,24 +1,20 @@
 """Monthly partitions of tables that are RANGE(session_id): a session's id is a UUIDv7, so its month is in the id.
 
-Only the owner can make tables; the slice calls a function of the owner's that can make these alone.
+Only the owner can make and drop tables; the slice calls functions of the owner's that do it with these alone.
+partition_keeper.py calls them.
 """
 
-from asyncio import sleep
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Any, NoReturn
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID
 
-import structlog
+from libs.common.db.database import Transaction
+from quietus_edge.ids import EPOCH
 
-from libs.common.db.database import Database, Transaction
-from libs.common.rpc.errors import AppError
-
-MONTHS_BACK = 4
-MONTHS_AHEAD = 2
-EVERY_SECONDS = 3600.0
-AGAIN_SECONDS = 5.0
-
-_log = structlog.get_logger()
+# What is younger can't be dropped, whoever asks for it.
+KEPT_DAYS_MIN = 28
 
 # A partition is made apart and attached, because that lets everybody go on writing to the others. Rows that came before
 # their partition are in DEFAULT and move with it. Who waits longer than lock_timeout gives up, and tries again later.
@@ -65,14 +61,71 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp RETURN CAST(
     rpad(lpad(to_hex(CAST(extract(epoch FROM month::timestamp) * 1000 AS bigint)), 12, '0'), 32, '0') AS uuid)
 """
 
+# One partition a call, so that nobody waits for more than one. The parent is locked first: whoever uses a partition
+# came through it. A partition is dropped only if it holds exactly the month that its name says.
+_DROP_PARTITIONS = """
+CREATE FUNCTION {schema}.drop_partitions(first_month_kept date) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' AS $function$
+DECLARE
+    parent name;
+    child name;
+BEGIN
+    IF first_month_kept IS NULL OR extract(day FROM first_month_kept) <> 1
+            OR first_month_kept > (now() AT TIME ZONE 'UTC')::date - {kept_days_min} THEN
+        RAISE EXCEPTION 'the first day of a month, {kept_days_min} days ago or earlier'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT p.relname, c.relname INTO parent, child
+    FROM pg_class p JOIN pg_inherits ON inhparent = p.oid JOIN pg_class c ON c.oid = inhrelid
+    CROSS JOIN LATERAL (SELECT to_date(substring(c.relname FROM '_([0-9]{{6}})$'), 'YYYYMM') AS month) AS named
+    WHERE p.relnamespace = '{schema}'::regnamespace AND p.relname IN ({tables}) AND month < first_month_kept
+        AND pg_get_expr(c.relpartbound, c.oid) = format('FOR VALUES FROM (%L) TO (%L)',
+            {schema}.first_uuid7(month), {schema}.first_uuid7((month + interval '1 month')::date))
+    ORDER BY month, p.relname LIMIT 1;
+    IF child IS NOT NULL THEN
+        EXECUTE format('LOCK TABLE ONLY {schema}.%I IN ACCESS EXCLUSIVE MODE', parent);
+        EXECUTE format('DROP TABLE {schema}.%I', child);
+    END IF;
+    RETURN child;
+END
+$function$
+"""
+
+# Rows are counted up to a bound: where many wait, nobody needs to know how many.
+_PARTITION_STATES = """
+CREATE FUNCTION {schema}.partition_states(OUT parent text, OUT default_rows bigint, OUT made_until date)
+RETURNS SETOF record
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    FOREACH parent IN ARRAY ARRAY[{tables}] LOOP
+        EXECUTE format('SELECT count(*) FROM (SELECT FROM {schema}.%I LIMIT {counted_max}) AS waiting',
+                       parent || '_default') INTO default_rows;
+        SELECT max(to_date(substring(c.relname FROM '_([0-9]{{6}})$'), 'YYYYMM')) + interval '1 month' INTO made_until
+        FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid
+        WHERE inhparent = format('{schema}.%I', parent)::regclass;
+        RETURN NEXT;
+    END LOOP;
+END
+$function$
+"""
+_COUNTED_MAX = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionState:
+    """`default_rows`: up to 100,000. `made_until`: the first day that has no partition yet; None without any."""
+
+    parent: str
+    default_rows: int
+    made_until: date | None
+
 
 def create_partitioning(op: Any, schema: str, tables: Sequence[str]) -> None:
     """In a migration, after the partitioned tables: their DEFAULT partitions and the function that makes the others."""
     for table in tables:
         op.execute(f"CREATE TABLE {schema}.{table}_default PARTITION OF {schema}.{table} DEFAULT")
-    names = ", ".join(f"'{table}'" for table in tables)
     op.execute(_FIRST_UUID7.format(schema=schema))
-    op.execute(_ENSURE_PARTITIONS.format(schema=schema, tables=names))
+    op.execute(_ENSURE_PARTITIONS.format(schema=schema, tables=_listed(tables)))
     op.execute(f"REVOKE ALL ON FUNCTION {schema}.ensure_partitions(date, integer) FROM PUBLIC")
     op.execute(f"REVOKE ALL ON FUNCTION {schema}.first_uuid7(date) FROM PUBLIC")
 
@@ -83,31 +136,62 @@ def drop_partitioning(op: Any, schema: str) -> None:
     op.execute(f"DROP FUNCTION {schema}.first_uuid7(date)")
 
 
-async def keep_partitions(database: Database) -> NoReturn:
-    """A background task: makes what lacks, every hour. Rows whose month isn't there yet wait in DEFAULT."""
-    while True:
-        pause_seconds = EVERY_SECONDS
-        try:
-            async with database.transaction() as tx:
-                await ensure_partitions(tx)
-        except AppError as error:
-            _log.warning("partitions_not_made", reason=error.reason)
-            pause_seconds = AGAIN_SECONDS
-        await sleep(pause_seconds)
+def create_retention(op: Any, schema: str, tables: Sequence[str], expiring: Sequence[str]) -> None:
+    """In a migration: the functions that tell how partitions stand, and that drop the old ones of `expiring`."""
+    states = _PARTITION_STATES.format(schema=schema, tables=_listed(tables), counted_max=_COUNTED_MAX)
+    drop = _DROP_PARTITIONS.format(schema=schema, tables=_listed(expiring), kept_days_min=KEPT_DAYS_MIN)
+    op.execute(states)
+    op.execute(drop)
+    op.execute(f"REVOKE ALL ON FUNCTION {schema}.partition_states() FROM PUBLIC")
+    op.execute(f"REVOKE ALL ON FUNCTION {schema}.drop_partitions(date) FROM PUBLIC")
 
 
-async def ensure_partitions(
-    tx: Transaction, now: datetime | None = None, months_back: int = MONTHS_BACK, months_ahead: int = MONTHS_AHEAD
-) -> int:
-    """Makes what lacks from months_back before to months_ahead after this month, and returns how many it made.
+def drop_retention(op: Any, schema: str) -> None:
+    op.execute(f"DROP FUNCTION {schema}.drop_partitions(date)")
+    op.execute(f"DROP FUNCTION {schema}.partition_states()")
+
+
+def first_month_kept(now: datetime, retention_days: int) -> date:
+    """Of the months that aren't wholly past retention, the first; its first day."""
+    return (now.astimezone(UTC) - timedelta(days=max(retention_days, KEPT_DAYS_MIN))).date().replace(day=1)
+
+
+def month_after(month: date, months: int) -> date:
+    index = month.year * 12 + month.month - 1 + months
+    return month.replace(year=index // 12, month=index % 12 + 1)
+
+
+def first_uuid7(month: date) -> UUID:
+    """No UUIDv7 of the month or later is less."""
+    start = datetime(month.year, month.month, 1, tzinfo=UTC)
+    return UUID(int=(start - EPOCH) // timedelta(milliseconds=1) << 80)
+
+
+async def ensure_partitions(tx: Transaction, first_month: date, months: int) -> int:
+    """Makes what lacks, and returns how many it made. `months`: 1 to 120, each with its partitions.
 
     For a job, in a transaction of its own. Raises DATABASE_BUSY when somebody writes for too long; try again then.
     """
-    today = (now or datetime.now(UTC)).astimezone(UTC)
-    index = today.year * 12 + today.month - 1 - months_back
-    first_month = today.date().replace(year=index // 12, month=index % 12 + 1, day=1)
     made: int = await tx.scalar(
-        "SELECT ensure_partitions(:first_month, :months)",
-        {"first_month": first_month, "months": months_back + 1 + months_ahead},
+        "SELECT ensure_partitions(:first_month, :months)", {"first_month": first_month, "months": months}
     )
     return made
+
+
+async def drop_partitions(tx: Transaction, first_month_kept: date) -> str | None:
+    """Drops one partition of an earlier month, the oldest, and returns its name; None when there is none.
+
+    For a job, in a transaction of its own: until its COMMIT nobody else uses the table. Raises DATABASE_BUSY when
+    somebody uses it for too long; try again then.
+    """
+    dropped: str | None = await tx.scalar("SELECT drop_partitions(:month)", {"month": first_month_kept})
+    return dropped
+
+
+async def partition_states(tx: Transaction) -> Sequence[PartitionState]:
+    rows = await tx.fetch_all("SELECT parent, default_rows, made_until FROM partition_states()")
+    return [PartitionState(*row) for row in rows]
+
+
+def _listed(tables: Sequence[str]) -> str:
+    return ", ".join(f"'{table}'" for table in tables)

@@ -45,6 +45,29 @@ class Metrics:
         self.parked_events = Gauge(
             "quietus_parked_events", "Events that wait for a person to decide", ("source",), registry=self.registry
         )
+        self.partition_default_rows = Gauge(
+            "quietus_partition_default_rows",
+            "Rows that wait in DEFAULT for their month's partition, up to 100,000",
+            ("table",),
+            registry=self.registry,
+        )
+        self.partitions_until_time = Gauge(
+            "quietus_partitions_until_timestamp_seconds",
+            "Where the newest month's partition ends",
+            ("table",),
+            registry=self.registry,
+        )
+        self.partitions_kept_time = Gauge(
+            "quietus_partitions_kept_timestamp_seconds",
+            "When partitions were last made, dropped and emptied without failure",
+            registry=self.registry,
+        )
+        self.partitions_dropped = Counter(
+            "quietus_partitions_dropped", "Partitions dropped because of retention", registry=self.registry
+        )
+        self.sessions_expired = Counter(
+            "quietus_sessions_expired", "Sessions deleted because of retention", registry=self.registry
+        )
         self.degraded = Gauge(
             "quietus_degraded", "1 while the service works but someone should look", ("reason",), registry=self.registry
         )

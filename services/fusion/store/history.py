@@ -18,13 +18,13 @@ _HAPPENINGS_AT_ONCE = 500
 _PEOPLE = "SELECT user_id, anonymous_id FROM users WHERE user_id > $1 ORDER BY user_id LIMIT $2"
 # A batch whose every result was revised since is not among them: what came of it stands with the newer batch.
 _HAPPENINGS = """
-WITH mine AS MATERIALIZED (SELECT session_id FROM session_states WHERE user_id = $1)
+WITH mine AS MATERIALIZED (SELECT session_id FROM session_states WHERE user_id = $1 AND session_id >= $2)
 SELECT session_id, batch_number, receive_time, NULL AS end_time
 FROM (SELECT DISTINCT session_id, batch_number FROM fusion_results JOIN mine USING (session_id)) told
 JOIN (SELECT session_id, batch_number, min(receive_time) AS receive_time FROM chunk_inputs JOIN mine USING (session_id)
       GROUP BY session_id, batch_number) received USING (session_id, batch_number)
 UNION ALL
-SELECT session_id, NULL, receive_time, end_time FROM session_ends WHERE user_id = $1
+SELECT session_id, NULL, receive_time, end_time FROM session_ends WHERE user_id = $1 AND session_id >= $2
 ORDER BY receive_time, session_id, batch_number NULLS LAST
 """
 _RESULTS = """
@@ -40,17 +40,21 @@ class BatchFused:
     results: Sequence[ChunkResult]
 
 
-async def read(tx: Transaction) -> AsyncIterator[BatchFused | SessionEnd]:
+async def read(tx: Transaction, first_session_id: UUID) -> AsyncIterator[BatchFused | SessionEnd]:
+    """Of sessions from this id on."""
     newest = UUID(int=0)
     while people := await tx.driver.fetch(_PEOPLE, newest, _PEOPLE_AT_ONCE):
         for person in people:
-            async for happening in _of_person(tx, person["user_id"], person["anonymous_id"]):
+            async for happening in _of_person(tx, person, first_session_id):
                 yield happening
         newest = people[-1]["user_id"]
 
 
-async def _of_person(tx: Transaction, user_id: UUID, anonymous_id: str) -> AsyncIterator[BatchFused | SessionEnd]:
-    happenings = await tx.driver.fetch(_HAPPENINGS, user_id)
+async def _of_person(
+    tx: Transaction, person: "asyncpg.Record", first_session_id: UUID
+) -> AsyncIterator[BatchFused | SessionEnd]:
+    user_id, anonymous_id = person
+    happenings = await tx.driver.fetch(_HAPPENINGS, user_id, first_session_id)
     for some in _parts(happenings):
         results = await _results(tx, [row for row in some if row["batch_number"] is not None])
         for row in some:

@@ -12,6 +12,9 @@ from services.fusion.fold import ClientBatch
 from services.fusion.inputs import ChunkInputs, Prediction, Said, Shown
 from services.fusion.vocabulary import CrisisSignal, Emotion, Level, Modality
 
+EXPIRED_AT_ONCE = 20
+
+_EXPIRED = "SELECT DISTINCT session_id FROM chunk_inputs WHERE session_id < $1 LIMIT $2"
 _COLUMNS = (
     "session_id",
     "user_id",
@@ -36,6 +39,18 @@ _COLUMNS = (
 async def write(tx: Transaction, batches: Iterable[ClientBatch]) -> None:
     records = [_record(batch, prediction) for batch in batches for prediction in batch.predictions]
     await tx.driver.copy_records_to_table("chunk_inputs", records=records, columns=_COLUMNS)
+
+
+async def expire(tx: Transaction, before: UUID) -> Sequence[UUID]:
+    """Deletes those of some sessions whose id is less, and returns the sessions.
+
+    For rows that came after their month's partition was dropped: only then is there little to look through.
+    """
+    rows = await tx.driver.fetch(_EXPIRED, before, EXPIRED_AT_ONCE)
+    session_ids = [row["session_id"] for row in rows]
+    if session_ids:
+        await tx.driver.execute("DELETE FROM chunk_inputs WHERE session_id = ANY($1::uuid[])", session_ids)
+    return session_ids
 
 
 async def read(tx: Transaction, chunks: Sequence[tuple[UUID, UUID]]) -> Mapping[UUID, Mapping[UUID, ChunkInputs]]:

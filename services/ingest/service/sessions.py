@@ -82,12 +82,12 @@ class Sessions:
         NOT_FOUND SESSION_NOT_FOUND; FAILED_PRECONDITION SESSION_ENDED, SESSION_EXPIRED, TOO_MANY_SENDERS.
         """
         now, device_id = self._clock(), device_id_of(caller)
+        if is_expired(session_id, now, self._retention):  # its row may be gone
+            raise AppError(ErrorKind.FAILED_PRECONDITION, "SESSION_EXPIRED")
         sender_id = sender_id or device_id or user_id_of(caller)
         async with self._database.read() as tx:
             session = _owned(await sessions.find(tx, session_id), caller)
             sender = await senders.find(tx, session_id, sender_id)
-        if is_expired(session_id, now, self._retention):
-            raise AppError(ErrorKind.FAILED_PRECONDITION, "SESSION_EXPIRED")
         if session.end_receive_time is not None and is_closed(session.end_receive_time, now, self.grace):
             raise AppError(ErrorKind.FAILED_PRECONDITION, "SESSION_ENDED")
         if sender is None:

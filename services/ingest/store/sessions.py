@@ -11,6 +11,8 @@ from libs.common.db.database import AnyRow, Transaction
 from services.ingest.sessions import EndCause, Session, SessionKey, Status
 from services.ingest.tables import METADATA, SESSION_SENDERS, SESSIONS
 
+EXPIRED_AT_ONCE = 500
+
 USERS = METADATA.tables["ingest.users"]
 _SELECT = select(SESSIONS, USERS.c.anonymous_id).join(USERS, USERS.c.user_id == SESSIONS.c.user_id)
 
@@ -52,6 +54,16 @@ async def lock_ends(tx: Transaction, session_ids: Collection[bytes]) -> dict[byt
     return {session_id.bytes: end for session_id, end in rows}
 
 
+async def expire(tx: Transaction, before: UUID) -> Sequence[UUID]:
+    """Deletes sessions whose id is less, with what is left of them, and returns their ids. Passes over locked ones."""
+    return [row["id"] for row in await tx.driver.fetch(_EXPIRE, before, EXPIRED_AT_ONCE)]
+
+
+_EXPIRE = """
+DELETE FROM sessions WHERE id = ANY(ARRAY(
+    SELECT id FROM sessions WHERE id < $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED
+)) RETURNING id
+"""
 _LOCK_ENDS = "SELECT id, end_receive_time FROM sessions WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE"
 
 

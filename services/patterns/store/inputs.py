@@ -29,6 +29,17 @@ _CUE_COLUMNS = ("language", "code_switching", "deflections", "topics", "coping")
 _FEATURE_COLUMNS = ("session_id", "chunk_id", "ordinal", "user_id", *MEASURES, *_CUE_COLUMNS)
 _FEATURES = "SELECT * FROM chunk_features WHERE session_id = $1"
 
+EXPIRED_AT_ONCE = 20
+_EXPIRED = """
+SELECT session_id FROM ingested_batches WHERE session_id < $1
+UNION SELECT session_id FROM chunk_features WHERE session_id < $1
+UNION SELECT session_id FROM chunk_results WHERE session_id < $1 LIMIT $2
+"""
+_EXPIRE = tuple(
+    f"DELETE FROM {table} WHERE session_id = ANY($1::uuid[])"  # noqa: S608 - names of tables of ours
+    for table in ("ingested_batches", "chunk_features", "chunk_results")
+)
+
 
 @dataclass(frozen=True, slots=True)
 class BatchRow:
@@ -92,6 +103,18 @@ async def features_of(tx: Transaction, session_id: UUID) -> list[tuple[int, Chun
         )
         for row in await tx.driver.fetch(_FEATURES, session_id)
     ]
+
+
+async def expire(tx: Transaction, before: UUID) -> Sequence[UUID]:
+    """Deletes what both feeds told of chunks of some sessions whose id is less, and returns the sessions.
+
+    For rows that came after their month's partition was dropped: only then is there little to look through.
+    """
+    session_ids = [row["session_id"] for row in await tx.driver.fetch(_EXPIRED, before, EXPIRED_AT_ONCE)]
+    if session_ids:
+        for statement in _EXPIRE:
+            await tx.driver.execute(statement, session_ids)
+    return session_ids
 
 
 def _feature_rows(batch: BatchRow) -> Iterable[tuple[object, ...]]:
