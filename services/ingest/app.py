@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from libs.common.clock import Clock, utc_now
+from libs.common.db.availability import Availability
 from libs.common.db.database import Database
 from libs.common.db.partition_keeper import PartitionKeeper
 from libs.common.feed.follower import Follower
@@ -29,6 +30,7 @@ from services.ingest.follower import PeopleHandler
 from services.ingest.service.activity import Activity
 from services.ingest.service.analyses import Analyses
 from services.ingest.service.committer import Committer, Limits
+from services.ingest.service.devices import Devices, Rates
 from services.ingest.service.ending import SessionEnds
 from services.ingest.service.exports import ExportLimits, Exports
 from services.ingest.service.predictions import Predictions
@@ -52,6 +54,7 @@ class Parts:
     tail: Tail
     activity: Activity
     ends: SessionEnds
+    availability: Availability
 
 
 def make_parts(settings: IngestSettings, database: Database, metrics: Metrics, clock: Clock = utc_now) -> Parts:
@@ -62,13 +65,22 @@ def make_parts(settings: IngestSettings, database: Database, metrics: Metrics, c
         settings.group_interval_milliseconds / 1000,
         settings.queue_max_bytes,
     )
-    grace, activity = timedelta(seconds=settings.session_grace_seconds), Activity()
-    committer = Committer(Recorder(database, metrics, grace).commit, limits)
+    availability, activity = Availability(database), Activity()
+    grace = timedelta(seconds=settings.session_grace_seconds)
+    committer = Committer(Recorder(database, metrics, grace).commit, limits, availability)
+    devices = Devices(
+        Rates(
+            settings.device_predictions_per_second,
+            settings.person_predictions_per_second,
+            settings.burst_seconds,
+            settings.device_max_streams,
+        )
+    )
     stream_limits = StreamLimits(
         settings.credit_max_batches, settings.credit_max_predictions, settings.stream_idle_seconds
     )
     sessions = Sessions(database, Access(database), timedelta(days=settings.retention_days), grace, clock)
-    predictions = Predictions(database, sessions, committer, activity, stream_limits)
+    predictions = Predictions(database, sessions, committer, availability, devices, activity, stream_limits)
     exports = Exports(database, sessions, ExportLimits(settings.exports_max_concurrent, settings.stream_idle_seconds))
     ends = SessionEnds(database, activity, timedelta(seconds=settings.session_silence_seconds), clock)
     page_tokens = PageTokens(settings.page_token_secret.encode())
@@ -85,7 +97,7 @@ def make_parts(settings: IngestSettings, database: Database, metrics: Metrics, c
         ),
         *_record_servicers(settings, database, page_tokens, clock),
     )
-    return Parts(ServerParts(NAME, servicers, RAW_METHODS), committer, tail, activity, ends)
+    return Parts(ServerParts(NAME, servicers, RAW_METHODS), committer, tail, activity, ends, availability)
 
 
 def _record_servicers(
@@ -137,6 +149,7 @@ async def compose(settings: IngestSettings, metrics: Metrics) -> Running:
         for source, handler in handlers().items()
     ]
     retention = Retention(settings.feed_retention_days, settings.feed_retention_max_days)
+    server = build_server(settings, parts.server, TokenVerifier(keys), metrics)
 
     async def close() -> None:
         await token.close()
@@ -144,11 +157,13 @@ async def compose(settings: IngestSettings, metrics: Metrics) -> Running:
         await database.close()
 
     return Running(
-        server=build_server(settings, parts.server, TokenVerifier(keys), metrics),
+        server=server,
         background=(
             parts.committer.run,
             parts.tail.run,
             parts.ends.run,
+            parts.availability.run,
+            partial(parts.availability.follow, server.set_able),
             *(follower.run for follower in followers),
             PartitionKeeper(database, metrics, settings.retention_days, sessions.expire).run,
             Pruner(database, metrics, retention).run,

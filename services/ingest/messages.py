@@ -41,7 +41,7 @@ from services.ingest.grouping import Outcome
 from services.ingest.senders import Sender
 from services.ingest.service.exports import Part, Place
 from services.ingest.service.sessions import SessionDetails
-from services.ingest.service.stream import Acknowledged, Answer
+from services.ingest.service.stream import Acknowledged, Answer, CreditChanged
 from services.ingest.vocabulary import (
     CRISIS_SIGNALS,
     EMOTIONS,
@@ -103,6 +103,9 @@ def _to_refusal(refusal: grouping.Refusal) -> Refusal:
 
 
 def to_answer(answer: Answer, credit: Credit) -> StreamPredictionsResponse:
+    """`credit` is what may be in flight from now on."""
+    if isinstance(answer, CreditChanged):
+        return StreamPredictionsResponse(credit=credit)
     if not isinstance(answer, Acknowledged):
         return StreamPredictionsResponse(drain=Drain())
     return StreamPredictionsResponse(

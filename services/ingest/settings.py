@@ -33,6 +33,11 @@ class IngestSettings(CommonSettings):
 
     credit_max_batches: int = Field(default=256, ge=1, description="in flight on one stream")
     credit_max_predictions: int = Field(default=10_000, ge=5_000, description="in flight on one stream")
+    device_predictions_per_second: float = Field(default=1_000, gt=0, description="beyond it a device is not read")
+    person_predictions_per_second: float = Field(default=2_000, gt=0, description="of all devices of one person")
+    burst_seconds: float = Field(default=20, ge=1, description="of a rate that may be spent at once")
+    device_max_streams: int = Field(default=500, ge=1, description="open at once")
+
     stream_idle_seconds: float = Field(default=300, gt=0, description="a stream that neither sends nor reads is ended")
 
     exports_max_concurrent: int = Field(default=16, ge=1, description="ExportSession calls; each holds one page")

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import UUID, uuid4
 
 import grpc
@@ -166,7 +167,15 @@ async def running(database: Database, **settings: object) -> AsyncIterator[Suite
     configured = IngestSettings(port=0, **settings)  # type: ignore[arg-type]
     parts = make_parts(configured, database, metrics)
     server = build_server(configured, parts.server, VERIFIER, metrics)
-    background = [asyncio.create_task(work()) for work in (parts.committer.run, parts.tail.run)]
+    background = [
+        asyncio.create_task(work())
+        for work in (
+            parts.committer.run,
+            parts.tail.run,
+            parts.availability.run,
+            partial(parts.availability.follow, server.set_able),
+        )
+    ]
     port = await server.start()
     await server.set_serving(True)
     address = f"127.0.0.1:{port}"

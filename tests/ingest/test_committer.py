@@ -11,8 +11,9 @@ from services.ingest.grouping import Batch
 from services.ingest.service import batches
 from services.ingest.service import committer as committer_module
 from services.ingest.service.batches import Arrival
+from services.ingest.service.line import TURN_PREDICTIONS
 from tests.ingest import make
-from tests.ingest.committing import RecordingLane, Store, running
+from tests.ingest.committing import WIDE, RecordingLane, Store, running
 
 
 async def test_what_comes_while_a_group_commits_becomes_the_next_group() -> None:
@@ -59,17 +60,54 @@ async def test_only_the_guilty_stream_fails() -> None:
     assert (guilty.error.kind, guilty.error.reason) == (ErrorKind.INTERNAL, "INTERNAL")
 
 
-async def test_without_the_database_everybody_hears_it_and_nobody_is_tried_alone() -> None:
+async def test_without_the_database_streams_wait_and_calls_hear_of_it() -> None:
     store = Store()
-    lanes = [RecordingLane(), RecordingLane()]
+    stream, call = RecordingLane(), RecordingLane()
+    call.is_patient = False
     store.poison, store.error = {1}, AppError(ErrorKind.UNAVAILABLE, "DATABASE_UNAVAILABLE")
     async with running(store) as committer:
-        for lane in lanes:
-            lane.send(committer, 1)
-        for lane in lanes:
-            await lane.hears()
-    assert [lane.error and lane.error.reason for lane in lanes] == 2 * ["DATABASE_UNAVAILABLE"]
-    assert store.groups == []
+        stream.send(committer, 1)
+        call.send(committer, 1)
+        await call.hears()
+        assert call.error is not None
+        assert call.error.reason == "DATABASE_UNAVAILABLE"
+        assert not store.availability.is_available
+        assert (stream.durable, stream.error, store.groups) == ([], None, [])
+        store.poison.clear()
+        await stream.hears()
+        assert store.availability.is_available
+    assert stream.durable == [1]
+
+
+async def test_a_session_that_somebody_holds_keeps_the_others_waiting_a_few_times_only() -> None:
+    store = Store()
+    good, held = RecordingLane(), RecordingLane()
+    store.poison, store.error = {1}, AppError(ErrorKind.UNAVAILABLE, "DATABASE_BUSY")
+    async with running(store) as committer:
+        held.send(committer, 1)
+        good.send(committer, 2)
+        while held.error is None:
+            await held.hears()
+        await good.hears()
+        assert store.availability.is_available
+    assert held.error.reason == "DATABASE_BUSY"
+    assert good.durable == [2]
+
+
+async def test_a_device_that_floods_has_one_turn_in_each_group() -> None:
+    store, flood, other = Store(), RecordingLane(), RecordingLane()
+    store.open.clear()
+    async with running(store, WIDE) as committer:
+        flood.send(committer, 1)
+        await store.busy.wait()
+        for number in range(2, 30):
+            flood.send(committer, number, predictions=TURN_PREDICTIONS // 2)
+        other.send(committer, 101)
+        store.open.set()
+        while len(flood.durable) < 29:
+            await flood.hears()
+    assert store.groups[1] == [2, 3, 101]
+    assert all(len(group) == 2 for group in store.groups[2:])
 
 
 async def test_a_failed_lane_takes_nothing_more() -> None:
@@ -136,10 +174,10 @@ async def test_slices_are_bounded_in_predictions(monkeypatch: pytest.MonkeyPatch
         return batches.prepare(arrivals)
 
     monkeypatch.setattr(committer_module, "prepare", prepare)
-    store, lane = Store(), RecordingLane()
+    store, lanes = Store(), [RecordingLane() for _ in range(4)]
     async with running(store) as committer:
-        for number in range(1, 5):
-            committer.submit(lane, make.batch(number, [Prediction()] * 400).SerializeToString())
-        while len(lane.durable) < 4:
+        for lane in lanes:
+            committer.submit(lane, make.batch(1, [Prediction()] * 400).SerializeToString())
+        for lane in lanes:
             await lane.hears()
     assert slices == [800, 800]

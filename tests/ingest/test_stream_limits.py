@@ -8,7 +8,10 @@ from grpc.aio import EOF
 from libs.common.rpc.drain import DrainSignal
 from libs.common.rpc.errors import AppError, ErrorKind
 from quietus.ingest.v1 import ingest_pb2
-from services.ingest.service.stream import Acknowledged, Answer, PredictionStream, StreamLimits
+from services.ingest.allowance import Allowance
+from services.ingest.service.committer import Committer
+from services.ingest.service.devices import Device
+from services.ingest.service.stream import Acknowledged, Answer, CreditChanged, PredictionStream, StreamLimits
 from tests.ingest import make
 from tests.ingest.committing import RecordingLane, Store, running
 
@@ -49,10 +52,19 @@ class Client:
         return max([a.through_batch_number for a in self.answers if isinstance(a, Acknowledged)], default=0)
 
 
-async def serve(client: Client, store: Store, limits: StreamLimits) -> None:
+async def serve(client: Client, store: Store, limits: StreamLimits, device: Device | None = None) -> None:
     async with running(store) as committer:
-        stream = PredictionStream(RecordingLane().batches, committer, limits)
-        await stream.serve(client.read, client.write, DrainSignal(asyncio.Event(), 3600))
+        await made(store, committer, limits, device).serve(
+            client.read, client.write, DrainSignal(asyncio.Event(), 3600)
+        )
+
+
+def made(store: Store, committer: Committer, limits: StreamLimits, device: Device | None = None) -> PredictionStream:
+    return PredictionStream(RecordingLane().batches, device or a_device(), committer, store.availability, limits)
+
+
+def a_device(per_second: float = 1e6, burst: float = 1e6) -> Device:
+    return Device(Allowance(per_second, burst), Allowance(1e6, 1e6))
 
 
 def limits(batches: int = 10, predictions: int = 100, idle_seconds: float = 60) -> StreamLimits:
@@ -106,21 +118,51 @@ async def test_a_client_that_never_reads() -> None:
 
 async def test_an_error_of_the_store_ends_the_stream() -> None:
     client, store = Client(), Store()
-    store.poison, store.error = {2}, AppError(ErrorKind.UNAVAILABLE, "DATABASE_UNAVAILABLE")
+    store.poison, store.error = {2}, AppError(ErrorKind.INTERNAL, "DATABASE_ERROR")
     client.send(1)
     serving = asyncio.create_task(serve(client, store, limits()))
     await client.heard.wait()
     client.send(2)
-    with pytest.raises(AppError, match="DATABASE_UNAVAILABLE"):
+    with pytest.raises(AppError, match="DATABASE_ERROR"):
         await serving
     assert client.acknowledged == 1
+
+
+async def test_without_the_database_a_stream_stays_open_without_credit_and_is_not_idle() -> None:
+    client, store = Client(), Store()
+    store.poison, store.error = {2}, AppError(ErrorKind.UNAVAILABLE, "DATABASE_UNAVAILABLE")
+    client.send(2)
+    serving = asyncio.create_task(serve(client, store, limits(idle_seconds=0.02)))
+    await client.heard.wait()
+    _, pending = await asyncio.wait({serving}, timeout=0.1)
+    assert pending == {serving}
+    assert client.answers == [CreditChanged(is_granted=False)]
+    store.poison.clear()
+    client.end()
+    await serving
+    assert CreditChanged(is_granted=True) in client.answers
+    assert client.acknowledged == 2
+
+
+async def test_who_owes_is_not_read_and_not_idle() -> None:
+    client, store = Client(), Store()
+    device = a_device(per_second=20, burst=1)
+    for number in (1, 2, 3):
+        client.send(number, predictions=2)
+    client.end()
+    serving = asyncio.create_task(serve(client, store, limits(), device))
+    await client.heard.wait()
+    assert device.is_in_debt
+    assert not client.all_taken.is_set()
+    await serving
+    assert client.acknowledged == 3
 
 
 async def test_a_drain_ends_a_stream_that_waits_for_room() -> None:
     client, store, drained = Client(), Store(), asyncio.Event()
     store.open.clear()
     async with running(store) as committer:
-        stream = PredictionStream(RecordingLane().batches, committer, limits(batches=1_000, predictions=1_000))
+        stream = made(store, committer, limits(batches=1_000, predictions=1_000))
         serving = asyncio.create_task(stream.serve(client.read, client.write, DrainSignal(drained, 3600)))
         number = 0
         while not committer.is_full:

@@ -54,7 +54,8 @@ class Server:
         self._services = ("", *services)
         self._drains = drains
         self._health = health.aio.HealthServicer()
-        self._serving = False
+        self._serving = self._ready = False
+        self._able = True
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
 
     def is_serving(self) -> bool:
@@ -72,7 +73,16 @@ class Server:
 
     async def set_serving(self, serving: bool) -> None:
         """Says by the standard health protocol, for the server and each of its services, whether to send calls here."""
-        self._serving = serving
+        self._ready = serving
+        await self._tell_health()
+
+    async def set_able(self, able: bool) -> None:
+        """NOT_SERVING while something lacks that no call can do without, whatever else is said."""
+        self._able = able
+        await self._tell_health()
+
+    async def _tell_health(self) -> None:
+        self._serving = serving = self._ready and self._able
         status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         for service in self._services:
             await self._health.set(service, status)

@@ -117,6 +117,8 @@ class PredictionStream:
                 self._window.grant(response.opened.credit)
             case "acknowledgement":
                 await self._acknowledge(response.acknowledgement)
+            case "credit":
+                self._window.grant(response.credit)
             case "drain":
                 self.drained = True
                 self._wake.set()

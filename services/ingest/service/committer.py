@@ -3,7 +3,10 @@
 A group starts at once when nothing was committed lately. Under load the next one fills while one commits, and for some
 milliseconds at least: a commit and its acknowledgements cost about the same whatever the group holds. What arrives is
 made ready in slices of many batches, since a slice has a price of its own: while a group commits as soon as a slice is
-full, and the rest when its turn comes.
+full, and the rest when its turn comes. Each device has a turn in a group, so that one that floods delays nobody.
+
+While the database is away a group waits and is tried again; nobody who streams hears more of it than that nothing more
+may be sent for now.
 """
 
 import asyncio
@@ -14,16 +17,25 @@ from dataclasses import dataclass
 
 import structlog
 
+from libs.common.db.availability import Availability
 from libs.common.observability.failure import describe_failure
 from libs.common.rpc.errors import AppError, ErrorKind
 from services.ingest.grouping import Batch, Outcome
 from services.ingest.service.batches import Arrival, now, prepare
+from services.ingest.service.line import Line, Place, Received
 
 log = structlog.get_logger()
 
 # About 256 predictions, two milliseconds; then everything else has its turn. Small ones cost nearly as much as large.
 SLICE_BYTES = 65_536
 SLICE_PREDICTIONS = 512
+
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 1.0
+# A group that meets a busy database so often is stored stream by stream: maybe only one session is in others' hands.
+BUSY_MAX = 3
+
+# What of the service misses the database.
+WRITES = "group commit"
 
 Verdict = Outcome | AppError
 Commit = Callable[[Sequence[Batch]], Awaitable[Sequence[Verdict]]]
@@ -36,7 +48,11 @@ class Lane(ABC):
     nothing more, though a batch that was committing may be stored: the client sends it again, and it is a duplicate.
     """
 
-    def __init__(self) -> None:
+    # Whether it is kept waiting while the database is away. What is not fails.
+    is_patient = True
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
         self.error: AppError | None = None
         self.is_open = True
 
@@ -71,13 +87,14 @@ class Limits:
 class Committer:
     """`commit` stores a group in one transaction and answers for each batch; it raises when it stored nothing."""
 
-    def __init__(self, commit: Commit, limits: Limits) -> None:
+    def __init__(self, commit: Commit, limits: Limits, availability: Availability) -> None:
         self._commit = commit
         self._limits = limits
+        self._availability = availability
         # Messages stay bytes until their slice is made: what is parsed long before it is read has left the caches.
-        self._received: deque[tuple[Lane, bytes, int]] = deque()
-        self._received_bytes = 0
+        self._line = Line()
         self._prepared: deque[tuple[Lane, Batch]] = deque()
+        self._prepared_predictions = 0
         self._queued_bytes = 0
         self._something_received = asyncio.Event()
         self._slice_received = asyncio.Event()
@@ -95,12 +112,10 @@ class Committer:
 
     def submit(self, lane: Lane, message: bytes) -> None:
         """The lane is asked for what the message says when its turn comes."""
-        size = len(message)
-        self._received.append((lane, message, now()))
-        self._queued_bytes += size
-        self._received_bytes += size
+        self._line.add(lane.place, Received(lane, message, now()))
+        self._queued_bytes += len(message)
         self._something_received.set()
-        if self._received_bytes >= SLICE_BYTES:
+        if self._line.size_bytes >= SLICE_BYTES:
             self._slice_received.set()
 
     async def run(self) -> None:
@@ -110,25 +125,27 @@ class Committer:
             group.create_task(self._commit_groups())
 
     async def _prepare_slices(self) -> None:
+        """As long as the next group isn't full: what waits longer waits as bytes."""
         while True:
             await self._slice_received.wait()
             self._slice_received.clear()
-            while self._received_bytes >= SLICE_BYTES:
+            while self._line.size_bytes >= SLICE_BYTES and self._prepared_predictions < self._limits.group_predictions:
                 self._prepare_slice()
                 await asyncio.sleep(0)
 
     def _prepare_slice(self) -> None:
         arrived: list[tuple[Lane, Arrival]] = []
         predictions = size = 0
-        while self._received and size < SLICE_BYTES and predictions < SLICE_PREDICTIONS:
-            lane, message, receive_time = self._received.popleft()
-            size += len(message)
-            if arrival := _arrival(lane, message, receive_time):
+        while size < SLICE_BYTES and predictions < SLICE_PREDICTIONS and (received := self._line.next()):
+            lane = received.lane
+            size += len(received.message)
+            if arrival := _arrival(received):
                 arrived.append((lane, arrival))
                 predictions += arrival.size_predictions
+                lane.place.ready_predictions += arrival.size_predictions
             else:
-                self._queued_bytes -= len(message)
-        self._received_bytes -= size
+                self._queued_bytes -= len(received.message)
+        self._prepared_predictions += predictions
         if arrived:
             self._prepare(arrived)
 
@@ -143,10 +160,15 @@ class Committer:
                     self._prepare([one])
                 return
             ((lane, arrival),) = arrived
-            self._queued_bytes -= arrival.size_bytes
+            self._taken(lane, arrival.size_predictions, arrival.size_bytes)
             lane.failed(_internal())
         else:
             self._prepared.extend([(lane, batch) for (lane, _), batch in zip(arrived, batches, strict=True)])
+
+    def _taken(self, lane: Lane, predictions: int, size_bytes: int) -> None:
+        self._prepared_predictions -= predictions
+        self._queued_bytes -= size_bytes
+        self._line.taken(lane.place, predictions)
 
     async def _commit_groups(self) -> None:
         loop = asyncio.get_running_loop()
@@ -159,60 +181,107 @@ class Committer:
                 await asyncio.sleep(start + self._limits.group_interval_seconds - loop.time())
 
     async def _next_group(self) -> list[tuple[Lane, Batch]]:
-        group: list[tuple[Lane, Batch]] = []
+        """Turns begin anew when it is complete."""
+        taken: list[tuple[Lane, Batch]] = []
         predictions = size = 0
         while predictions < self._limits.group_predictions and size < self._limits.group_bytes:
             if not self._prepared:
-                if not self._received:
+                if not self._line:
                     break
                 self._prepare_slice()
                 await asyncio.sleep(0)
                 continue
             lane, batch = self._prepared.popleft()
-            self._queued_bytes -= batch.size_bytes
+            taken.append((lane, batch))
             if not lane.error:
-                group.append((lane, batch))
                 predictions += batch.size_predictions
                 size += batch.size_bytes
+        for lane, batch in taken:
+            self._taken(lane, batch.size_predictions, batch.size_bytes)
         self._room.set()
-        return group
+        if self._line.size_bytes >= SLICE_BYTES:
+            self._slice_received.set()
+        return [(lane, batch) for lane, batch in taken if not lane.error]
 
     async def _settle(self, group: Sequence[tuple[Lane, Batch]]) -> None:
-        try:
-            verdicts = await self._commit([batch for _, batch in group])
-        except Exception as error:
-            await self._settle_failed(group, error)
-            return
-        for (lane, _), verdict in zip(group, verdicts, strict=True):
-            if lane.error:
-                continue
-            if isinstance(verdict, AppError):
-                lane.failed(verdict)
+        """Returns when everything of the group is stored or has failed, however long the database is away."""
+        busy = 0
+        pause_seconds = FIRST_PAUSE_SECONDS
+        while group:
+            try:
+                verdicts = await self._commit([batch for _, batch in group])
+            except Exception as error:
+                if not isinstance(error, AppError) or error.kind is not ErrorKind.UNAVAILABLE:
+                    self._availability.found(WRITES)
+                    await self._settle_failed(group, error)
+                    return
+                busy += error.reason == "DATABASE_BUSY"
+                if busy >= BUSY_MAX:
+                    self._availability.found(WRITES)
+                    await self._settle_busy(group, error)
+                    return
+                self._availability.missed(WRITES)
+                group = _patient(group, error)
+                await asyncio.sleep(pause_seconds)
+                pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
             else:
-                lane.committed(verdict)
+                self._availability.found(WRITES)
+                _tell(group, verdicts)
+                return
+        self._availability.found(WRITES)
 
     async def _settle_failed(self, group: Sequence[tuple[Lane, Batch]], error: Exception) -> None:
-        """Every lane for itself, so that only the guilty one fails; unless it is the database that fails everybody."""
-        by_lane: dict[Lane, list[tuple[Lane, Batch]]] = {}
-        for lane, batch in group:
-            by_lane.setdefault(lane, []).append((lane, batch))
-        if isinstance(error, AppError) and error.kind is ErrorKind.UNAVAILABLE:
-            for lane in by_lane:
-                lane.failed(error)
-        elif len(by_lane) > 1:
+        """Every lane for itself, so that only the guilty one fails."""
+        by_lane = _by_lane(group)
+        if len(by_lane) > 1:
             for batches in by_lane.values():
                 await self._settle(batches)
+            return
+        log.error("a stream's batches can't be stored", **describe_failure(error))
+        for lane in by_lane:
+            lane.failed(error if isinstance(error, AppError) else _internal())
+
+    async def _settle_busy(self, group: Sequence[tuple[Lane, Batch]], error: AppError) -> None:
+        """Every lane for itself; one that meets a busy database alone is asked to come again."""
+        by_lane = _by_lane(group)
+        for lane, batches in by_lane.items():
+            if len(by_lane) > 1:
+                await self._settle(batches)
+            else:
+                lane.failed(error)
+
+
+def _by_lane(group: Sequence[tuple[Lane, Batch]]) -> dict[Lane, list[tuple[Lane, Batch]]]:
+    by_lane: dict[Lane, list[tuple[Lane, Batch]]] = {}
+    for lane, batch in group:
+        by_lane.setdefault(lane, []).append((lane, batch))
+    return by_lane
+
+
+def _patient(group: Sequence[tuple[Lane, Batch]], error: AppError) -> list[tuple[Lane, Batch]]:
+    """What goes on waiting; the others hear the error."""
+    for lane in dict.fromkeys(lane for lane, _ in group):
+        if not lane.is_patient and not lane.error:
+            lane.failed(error)
+    return [(lane, batch) for lane, batch in group if not lane.error]
+
+
+def _tell(group: Sequence[tuple[Lane, Batch]], verdicts: Sequence[Verdict]) -> None:
+    for (lane, _), verdict in zip(group, verdicts, strict=True):
+        if lane.error:
+            continue
+        if isinstance(verdict, AppError):
+            lane.failed(verdict)
         else:
-            log.error("a stream's batches can't be stored", **describe_failure(error))
-            for lane in by_lane:
-                lane.failed(error if isinstance(error, AppError) else _internal())
+            lane.committed(verdict)
 
 
-def _arrival(lane: Lane, message: bytes, receive_time: int) -> Arrival | None:
+def _arrival(received: Received) -> Arrival | None:
     """None when the lane takes nothing more."""
+    lane = received.lane
     if lane.is_open:
         try:
-            return lane.arrive(message, receive_time)
+            return lane.arrive(received.message, received.receive_time)
         except AppError as error:
             lane.refused(error)
         except Exception as error:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
+from libs.common.db.availability import Availability
 from libs.common.db.database import Database
 from libs.common.rpc.caller import Caller
 from libs.common.rpc.errors import AppError
@@ -14,6 +15,7 @@ from services.ingest.grouping import Outcome
 from services.ingest.service.activity import Activity
 from services.ingest.service.batches import Arrival, SessionBatches
 from services.ingest.service.committer import Committer, Lane
+from services.ingest.service.devices import Device, Devices
 from services.ingest.service.sessions import Sessions
 from services.ingest.service.stream import PredictionStream, StreamLimits
 from services.ingest.store import predictions
@@ -28,29 +30,40 @@ _parse_batch = parser(PredictionBatch)
 
 class Predictions:
     def __init__(
-        self, database: Database, sessions: Sessions, committer: Committer, activity: Activity, limits: StreamLimits
+        self,
+        database: Database,
+        sessions: Sessions,
+        committer: Committer,
+        availability: Availability,
+        devices: Devices,
+        activity: Activity,
+        limits: StreamLimits,
     ) -> None:
         self._database = database
         self._activity = activity
         self._sessions = sessions
         self._committer = committer
+        self._availability = availability
+        self._devices = devices
         self.limits = limits
 
     @asynccontextmanager
-    async def open_stream(
-        self, caller: Caller, session_id: UUID, sender_id: UUID | None
-    ) -> AsyncIterator[PredictionStream]:
-        session, sender = await self._sessions.to_record(caller, session_id, sender_id)
-        stream = PredictionStream(SessionBatches(session, sender.first_number), self._committer, self.limits)
-        with self._activity.present(session, sender, stream):
-            yield stream
+    async def stream(self, caller: Caller, session_id: UUID, sender_id: UUID | None) -> AsyncIterator[PredictionStream]:
+        with self._devices.stream(caller) as device:
+            session, sender = await self._sessions.to_record(caller, session_id, sender_id)
+            batches = SessionBatches(session, sender.first_number)
+            stream = PredictionStream(batches, device, self._committer, self._availability, self.limits)
+            with self._activity.present(session, sender, stream):
+                yield stream
 
     async def record(
         self, caller: Caller, session_id: UUID, sender_id: UUID | None, message: PredictionBatch
     ) -> Outcome:
+        device = self._devices.of(caller)
+        device.check_debt()
         session, sender = await self._sessions.to_record(caller, session_id, sender_id)
         self._activity.heard(session, sender)
-        single = _SingleBatch(SessionBatches(session, sender.first_number))
+        single = _SingleBatch(SessionBatches(session, sender.first_number), device)
         await self._committer.room()
         self._committer.submit(single, message.SerializeToString())
         return await single.outcome
@@ -62,13 +75,19 @@ class Predictions:
 
 
 class _SingleBatch(Lane):
-    def __init__(self, batches: SessionBatches) -> None:
-        super().__init__()
+    # A call has a deadline, and its caller tries again.
+    is_patient = False
+
+    def __init__(self, batches: SessionBatches, device: Device) -> None:
+        super().__init__(device.place)
         self._batches = batches
+        self._device = device
         self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
     def arrive(self, message: bytes, receive_time: int) -> Arrival:
-        return self._batches.arrive(_parse_batch(message), receive_time, len(message))
+        arrival = self._batches.arrive(_parse_batch(message), receive_time, len(message))
+        self._device.spend(arrival.size_predictions, receive_time)
+        return arrival
 
     def committed(self, outcome: Outcome) -> None:
         if not self.outcome.done():  # a caller that went away has cancelled it

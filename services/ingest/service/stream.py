@@ -7,6 +7,7 @@ from typing import Any
 
 from grpc.aio import EOF
 
+from libs.common.db.availability import Availability
 from libs.common.rpc.drain import DrainSignal
 from libs.common.rpc.errors import AppError, ErrorKind
 from libs.common.rpc.validation import parser
@@ -14,6 +15,7 @@ from quietus.ingest.v1.ingest_pb2 import StreamPredictionsRequest
 from services.ingest.grouping import Outcome
 from services.ingest.service.batches import Arrival, SessionBatches
 from services.ingest.service.committer import Committer, Lane
+from services.ingest.service.devices import Device
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,14 @@ class Drain:
     """The stream is about to end; the client opens another."""
 
 
-Answer = Acknowledged | Drain
+@dataclass(frozen=True, slots=True)
+class CreditChanged:
+    """Nothing more may be sent while nothing can be stored."""
+
+    is_granted: bool
+
+
+Answer = Acknowledged | Drain | CreditChanged
 Write = Callable[[Answer], Awaitable[None]]
 Task = asyncio.Task[None]
 
@@ -48,11 +57,21 @@ Read = Callable[[], Awaitable[Any]]
 
 
 class PredictionStream(Lane):
-    def __init__(self, batches: SessionBatches, committer: Committer, limits: StreamLimits) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        batches: SessionBatches,
+        device: Device,
+        committer: Committer,
+        availability: Availability,
+        limits: StreamLimits,
+    ) -> None:
+        super().__init__(device.place)
         self._batches = batches
+        self._device = device
         self._committer = committer
+        self._availability = availability
         self._limits = limits
+        self.has_credit = True
         self._refusal: AppError | None = None
         self._newest_number = 0
         # Messages that wait for their slice. Those that are dropped after a refusal stay counted: it ends the stream.
@@ -80,6 +99,7 @@ class PredictionStream(Lane):
         self._newest_number = arrival.number
         self._batches_in_flight += 1
         self._predictions_in_flight = predictions
+        self._device.spend(arrival.size_predictions, receive_time)
         return arrival
 
     def committed(self, outcome: Outcome) -> None:
@@ -102,12 +122,16 @@ class PredictionStream(Lane):
         idle = asyncio.create_task(self._watch())
         for task in (reader, drained, idle):
             task.add_done_callback(lambda _: self._wake.set())
+        self._availability.listeners.add(self._wake.set)
+        if not self._availability.is_available:
+            self._wake.set()
         try:
             async with self._patience:
                 await self._answer(write, reader, drained, idle)
         except TimeoutError as error:
             raise AppError(ErrorKind.DEADLINE_EXCEEDED, "STREAM_IDLE", "answers are not read") from error
         finally:
+            self._availability.listeners.discard(self._wake.set)
             await _cancelled(reader, drained, idle)
 
     async def _answer(self, write: Write, reader: Task, drained: Task, idle: Task) -> None:
@@ -117,6 +141,9 @@ class PredictionStream(Lane):
             if drained.done() and not reader.done():
                 await _cancelled(reader)
                 await self._write(write, Drain())
+            if self.has_credit != self._availability.is_available:
+                self.has_credit = not self.has_credit
+                await self._write(write, CreditChanged(self.has_credit))
             await self._acknowledge(write)
             if self.error:
                 raise self.error
@@ -135,6 +162,8 @@ class PredictionStream(Lane):
             self._committer.submit(self, message)
             if self._committer.is_full:
                 await self._committer.room()
+            while self._device.is_in_debt:
+                await self._device.debt_paid()
 
     async def _watch(self) -> None:
         """Returns when the client has sent nothing for too long while it wasn't waiting for us, or doesn't read.
@@ -144,7 +173,7 @@ class PredictionStream(Lane):
         seen, quiet_looks = None, 0
         while quiet_looks < LOOKS:
             progress = self._newest_number, self._writes
-            waits_for_us = self._unread or self._batches_in_flight or self._committer.is_full
+            waits_for_us = self._unread or self._batches_in_flight or self._committer.is_full or not self.has_credit
             is_quiet = progress == seen and (self._is_writing or not waits_for_us)
             quiet_looks = quiet_looks + 1 if is_quiet else 0
             seen = progress

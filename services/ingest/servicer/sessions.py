@@ -41,6 +41,7 @@ RAW_METHODS = (f"/{SERVICE}/StreamPredictions", f"/{SERVICE}/RecordPredictions")
 
 
 _parse_single = parser(ingest_pb2.RecordPredictionsRequest)
+_NO_CREDIT = ingest_pb2.Credit()
 
 
 class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
@@ -130,14 +131,15 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     async def StreamPredictions(  # type: ignore[override]
         self, request_iterator: object, context: ServicerContext
     ) -> None:
-        async def write(answer: Answer) -> None:
-            await context.write(to_answer(answer, credit))
-
         limits = self._predictions.limits
+        credit = ingest_pb2.Credit(max_batches=limits.credit_batches, max_predictions=limits.credit_predictions)
         opening = await _opening(context.read, limits.idle_seconds)
         session_id, sender_id = _uuid(opening.session_id, "session_id"), _sender_id(opening.sender_id)
-        async with self._predictions.open_stream(current_caller(), session_id, sender_id) as stream:
-            credit = ingest_pb2.Credit(max_batches=limits.credit_batches, max_predictions=limits.credit_predictions)
+        async with self._predictions.stream(current_caller(), session_id, sender_id) as stream:
+
+            async def write(answer: Answer) -> None:
+                await context.write(to_answer(answer, credit if stream.has_credit else _NO_CREDIT))
+
             opened = ingest_pb2.StreamOpened(credit=credit, server_time=to_timestamp(self._clock()))
             await context.write(ingest_pb2.StreamPredictionsResponse(opened=opened))
             await stream.serve(context.read, write, current_drain())

@@ -1,0 +1,117 @@
+"""The devices that send: each has its place in line and its allowance, which it shares with its person's others."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from libs.common.rpc.caller import Caller
+from libs.common.rpc.errors import AppError, ErrorKind
+from services.ingest.allowance import Allowance
+from services.ingest.service.batches import now
+from services.ingest.service.line import Place
+
+# Beyond so many, those that owe nothing are forgotten.
+REMEMBERED = 10_000
+# A stream that would not be read for longer than this is better opened later.
+PATIENCE_SECONDS = 5.0
+TOO_MANY_RETRY_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Predictions a second, and for how many seconds they may be spent at once."""
+
+    device_per_second: float
+    person_per_second: float
+    burst_seconds: float
+    device_streams: int
+
+
+@dataclass(slots=True)
+class Device:
+    allowance: Allowance
+    persons_allowance: Allowance
+    place: Place = field(default_factory=Place)
+    streams: int = 0
+
+    def spend(self, predictions: int, time: int) -> None:
+        self.allowance.spend(predictions, time)
+        self.persons_allowance.spend(predictions, time)
+
+    @property
+    def is_in_debt(self) -> bool:
+        """As of what was spent last: exact enough, and costs nothing."""
+        return self.allowance.is_overdrawn or self.persons_allowance.is_overdrawn
+
+    async def debt_paid(self) -> None:
+        """Returns when it is, unless more was spent meanwhile."""
+        await asyncio.sleep(self.debt_seconds())
+
+    def debt_seconds(self) -> float:
+        """How long it isn't listened to."""
+        time = now()
+        return max(self.allowance.debt_seconds(time), self.persons_allowance.debt_seconds(time))
+
+    def check_debt(self, patience_seconds: float = 0.0) -> None:
+        """RESOURCE_EXHAUSTED RATE_LIMITED."""
+        debt_seconds = self.debt_seconds()
+        if debt_seconds > patience_seconds:
+            raise AppError(
+                ErrorKind.RESOURCE_EXHAUSTED,
+                "RATE_LIMITED",
+                "more is sent than one device or person may",
+                retry_after_seconds=debt_seconds,
+            )
+
+
+class Devices:
+    def __init__(self, rates: Rates) -> None:
+        self._rates = rates
+        self._devices: dict[tuple[UUID | None, str | None], Device] = {}
+        self._persons: dict[UUID | None, Allowance] = {}
+        self._forget_at = REMEMBERED
+
+    def of(self, caller: Caller) -> Device:
+        """A person's calls without a device are one device."""
+        key = caller.user_id, caller.device_id
+        if device := self._devices.get(key):
+            return device
+        if len(self._devices) >= self._forget_at:
+            self._forget()
+        persons = self._persons.setdefault(caller.user_id, self._allowance(self._rates.person_per_second))
+        device = self._devices[key] = Device(self._allowance(self._rates.device_per_second), persons)
+        return device
+
+    @contextmanager
+    def stream(self, caller: Caller) -> Iterator[Device]:
+        """For as long as it is open. RESOURCE_EXHAUSTED RATE_LIMITED, TOO_MANY_STREAMS."""
+        device = self.of(caller)
+        device.check_debt(PATIENCE_SECONDS)
+        if device.streams >= self._rates.device_streams:
+            raise AppError(
+                ErrorKind.RESOURCE_EXHAUSTED,
+                "TOO_MANY_STREAMS",
+                "of one device",
+                retry_after_seconds=TOO_MANY_RETRY_SECONDS,
+            )
+        device.streams += 1
+        try:
+            yield device
+        finally:
+            device.streams -= 1
+
+    def _allowance(self, per_second: float) -> Allowance:
+        return Allowance(per_second, per_second * self._rates.burst_seconds)
+
+    def _forget(self) -> None:
+        """Whoever is forgotten comes back as new, so nobody is who owes, sends or waits."""
+        time = now()
+        for key, device in tuple(self._devices.items()):
+            is_idle = not (device.streams or device.place.waiting or device.place.ready_predictions)
+            if is_idle and device.allowance.is_full(time) and device.persons_allowance.is_full(time):
+                del self._devices[key]
+        people = {user_id for user_id, _ in self._devices}
+        self._persons = {user_id: kept for user_id, kept in self._persons.items() if user_id in people}
+        self._forget_at = max(REMEMBERED, 2 * len(self._devices))
