@@ -88,13 +88,14 @@ class Ledger:
         for index, modality, chunk, digest, row in batch.candidates:
             key, interval = session_id + chunk[ID], chunk[INTERVAL]
             digests = self.digests[modality]
-            if key in digests:
+            # The interval first: of a chunk that was committed lately it is known without a look, the digest isn't.
+            if (self._known_intervals.get(key) or self.intervals.setdefault(key, interval)) != interval:
+                refusals.append(Refusal(index, "capture_end_time", Reason.CHUNK_INTERVAL_CONFLICT))
+            elif key in digests:
                 if digests[key] == digest:
                     duplicates += 1
                 else:
                     refusals.append(Refusal(index, modality.name.lower(), Reason.CONFLICT))
-            elif (self._known_intervals.get(key) or self.intervals.setdefault(key, interval)) != interval:
-                refusals.append(Refusal(index, "capture_end_time", Reason.CHUNK_INTERVAL_CONFLICT))
             else:
                 digests[key] = digest
                 self.rows[modality].append(row)

@@ -56,10 +56,10 @@ class Model:
 
     def take(self, copy: Copy) -> str:
         key = copy.session, copy.chunk, copy.modality
-        if key in self.stored:
-            return "duplicate" if self.stored[key] == copy.digest else Reason.CONFLICT.name
         if self.intervals.setdefault(key[:2], copy.interval) != copy.interval:
             return Reason.CHUNK_INTERVAL_CONFLICT.name
+        if key in self.stored:
+            return "duplicate" if self.stored[key] == copy.digest else Reason.CONFLICT.name
         self.stored[key] = copy.digest
         return "accepted"
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -47,7 +48,7 @@ class Notifier:
         connection = await self._database.connect_directly()
         try:
             connection.add_termination_listener(lambda _: self._something.set())
-            await connection.add_listener(self._channel, self._hear)
+            await connection.add_listener(self._channel, partial(self._hear, connection.get_server_pid()))
             self._on_news()
             while True:
                 await self._something.wait()
@@ -57,6 +58,7 @@ class Notifier:
         finally:
             connection.terminate()
 
-    def _hear(self, connection: "Listening", process_id: int, channel: str, payload: object) -> None:
-        if process_id != connection.get_server_pid():
+    def _hear(self, own_id: int, connection: "Listening", process_id: int, channel: str, payload: object) -> None:
+        """The connection may be closed by the time at which it is called."""
+        if process_id != own_id:
             self._on_news()
