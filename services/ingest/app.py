@@ -4,6 +4,7 @@ import gc
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from libs.common.clock import Clock, utc_now
 from libs.common.db.availability import Availability
