@@ -5,6 +5,7 @@ import importlib
 from uuid import uuid4
 
 import asyncpg
+import psutil
 import pytest
 from sqlalchemy import make_url
 
@@ -16,7 +17,7 @@ from libs.common.feed.outbox import Batch, OutboxEvent
 from libs.common.people import ensure_user
 from libs.common.rpc.errors import AppError, ErrorKind
 from tests.conftest import MakeDatabase
-from tests.support import postgres
+from tests.support import disk, postgres
 
 COUNT = "SELECT count(*) FROM users"
 
@@ -186,6 +187,27 @@ async def test_server_that_is_away_is_unavailable() -> None:
         assert raised.value.reason == "DATABASE_UNAVAILABLE"
     with pytest.raises(AppError, match="UNAVAILABLE"):
         await database.connect_directly()
+
+
+@pytest.mark.parametrize("driver", [True, False])
+async def test_files_that_can_not_grow_are_unavailable(database: Database, driver: bool) -> None:
+    """As at a quota, for which Postgres has no SQLSTATE."""
+    many = "INSERT INTO users (user_id, anonymous_id) SELECT gen_random_uuid(), n FROM generate_series(1, 5000) AS n"
+
+    async def grow() -> None:
+        async with database.transaction() as tx:
+            backend = psutil.Process(await tx.scalar("SELECT pg_backend_pid()"))
+            disk.limit_files([backend])
+            try:
+                await (tx.driver.execute(many) if driver else tx.execute(many))
+            finally:
+                disk.unlimit_files([backend])
+
+    with pytest.raises(AppError) as raised:
+        await grow()
+    assert (raised.value.kind, raised.value.reason) == (ErrorKind.UNAVAILABLE, "DATABASE_UNAVAILABLE")
+    await add_someone(database)
+    assert await count(database) == 1
 
 
 async def test_server_that_lets_nobody_in_is_unavailable(
