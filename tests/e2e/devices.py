@@ -1,6 +1,7 @@
 """Devices that send fixed batches over the raw protocol, again and again until each is acknowledged."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
@@ -13,13 +14,17 @@ from libs.common.rpc.client import Metadata, channel
 from libs.common.timestamps import to_timestamp
 from quietus.ingest.v1.ingest_pb2 import (
     Acknowledgement,
+    Credit,
+    Drain,
     EndSessionRequest,
     OpenStream,
     StartSessionRequest,
     StreamPredictionsRequest,
+    StreamPredictionsResponse,
 )
 from quietus.ingest.v1.ingest_pb2_grpc import IngestServiceStub
 from quietus.ingest.v1.predictions_pb2 import PredictionBatch
+from quietus_edge.errors import retry_delay_seconds
 from quietus_edge.retry import is_unreachable
 from tests.e2e.ledger import Ledger
 from tests.e2e.polling import until
@@ -43,6 +48,8 @@ class Devices:
     def __init__(self, address: str, work: Mapping[Person, Sequence[PlannedSession]]) -> None:
         self.ledger = Ledger()
         self.tap = asyncio.Event()
+        # Of sessions that are sent by several streams at the same time: how many there were.
+        self.streams: dict[str, int] = {}
         self._address = address
         self._work = work
         self._tasks: list[asyncio.Task[None]] = []
@@ -50,7 +57,7 @@ class Devices:
     async def __aenter__(self) -> "Devices":
         self._channel = channel(self._address)
         for person, sessions in self._work.items():
-            device = _Device(self._channel, person.token, self.ledger, self.tap)
+            device = self._device(person)
             self._tasks.append(asyncio.create_task(device.run(sessions), name=f"device of {person.name}"))
         return self
 
@@ -61,6 +68,9 @@ class Devices:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._channel.close()
+
+    def _device(self, person: Person) -> "Device":
+        return Device(self._channel, person.token, self.ledger, self.tap)
 
     @property
     def finished(self) -> bool:
@@ -82,7 +92,7 @@ class Devices:
         )
 
 
-class _Device:
+class Device:
     def __init__(self, ingest: grpc.aio.Channel, token: Metadata, ledger: Ledger, tap: asyncio.Event) -> None:
         self._ingest = IngestServiceStub(ingest)
         self._token = token
@@ -93,16 +103,16 @@ class _Device:
         for session in sessions:
             await self._tap.wait()
             await self._start(session)
-            await _until_reached(lambda session=session: self._stream(session))  # type: ignore[misc]
+            await until_reached(lambda session=session: self._stream(session))  # type: ignore[misc]
             await self._end(session)
 
     async def _start(self, session: PlannedSession) -> None:
         request = StartSessionRequest(session_id=str(session.session_id), start_time=to_timestamp(session.start))
-        await _until_reached(lambda: self._ingest.StartSession(request, metadata=self._token, timeout=CALL_SECONDS))
+        await until_reached(lambda: self._ingest.StartSession(request, metadata=self._token, timeout=CALL_SECONDS))
 
     async def _end(self, session: PlannedSession) -> None:
         request = EndSessionRequest(session_id=str(session.session_id), end_time=to_timestamp(session.end))
-        await _until_reached(lambda: self._ingest.EndSession(request, metadata=self._token, timeout=CALL_SECONDS))
+        await until_reached(lambda: self._ingest.EndSession(request, metadata=self._token, timeout=CALL_SECONDS))
 
     async def _stream(self, session: PlannedSession) -> None:
         while waiting := self._unacknowledged(session):
@@ -115,44 +125,73 @@ class _Device:
 
     async def _send_all(self, session_id: UUID, batches: Sequence[PredictionBatch]) -> None:
         """Until the service ends the stream."""
-        room = asyncio.Semaphore(IN_FLIGHT_PER_STREAM)
+        room = _Room()
         call = self._ingest.StreamPredictions(metadata=self._token)
         sending = asyncio.create_task(self._send(call, session_id, batches, room))
         try:
             async for response in call:
+                room.grant(response)
                 if response.HasField("acknowledgement"):
-                    for _ in range(self._acknowledge(session_id, response.acknowledgement)):
-                        room.release()
+                    self._ledger.acknowledge(session_id, room.free(response.acknowledgement))
         finally:
             call.cancel()
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
 
-    async def _send(
-        self, call: Any, session_id: UUID, batches: Sequence[PredictionBatch], room: asyncio.Semaphore
-    ) -> None:
+    async def _send(self, call: Any, session_id: UUID, batches: Sequence[PredictionBatch], room: "_Room") -> None:
         """Whoever reads the call hears why it ended."""
         await call.write(StreamPredictionsRequest(open=OpenStream(session_id=str(session_id))))
         for batch in batches:
-            await room.acquire()
+            await room.take()
             if (session_id, batch.batch_number) not in self._ledger.in_flight:
                 await self._tap.wait()
             self._ledger.send(session_id, batch.batch_number)
+            room.in_flight.append(batch.batch_number)
             await call.write(StreamPredictionsRequest(batch=batch))
         await call.done_writing()
 
-    def _acknowledge(self, session_id: UUID, acknowledgement: Acknowledgement) -> int:
+
+class _Room:
+    """For a few batches in flight on one stream; for none while the service says so."""
+
+    def __init__(self) -> None:
+        self._free = asyncio.Semaphore(IN_FLIGHT_PER_STREAM)
+        self._granted = asyncio.Event()
+        self.in_flight: deque[int] = deque()
+
+    def grant(self, response: StreamPredictionsResponse) -> None:
+        said: Any = getattr(response, str(response.WhichOneof("message")))
+        if isinstance(said, Drain):
+            return
+        credit = said if isinstance(said, Credit) else said.credit
+        if credit.max_batches:
+            self._granted.set()
+        elif isinstance(said, Credit) or said.HasField("credit"):
+            self._granted.clear()
+
+    def free(self, acknowledgement: Acknowledgement) -> list[int]:
+        """The numbers of the batches that it covers."""
         refused = [outcome for outcome in acknowledgement.outcomes if outcome.refusals]
         assert not refused, f"refused: {refused}"
-        return self._ledger.acknowledge(session_id, acknowledgement.through_batch_number)
+        covered: list[int] = []
+        while self.in_flight and self.in_flight[0] <= acknowledgement.through_batch_number:
+            covered.append(self.in_flight.popleft())
+            self._free.release()
+        assert covered[-1:] == [acknowledgement.through_batch_number], "acknowledged what wasn't sent"
+        return covered
+
+    async def take(self) -> None:
+        await self._free.acquire()
+        await self._granted.wait()
 
 
-async def _until_reached(call: Callable[[], Awaitable[T]]) -> T:
-    """Again while the service can't be reached; any other error is the suite's fault."""
+async def until_reached(call: Callable[[], Awaitable[T]]) -> T:
+    """Again while the service can't be reached, or asks to come back; any other error is the suite's fault."""
     while True:
         try:
             return await call()
         except grpc.aio.AioRpcError as error:
-            if not is_unreachable(error):
+            delay = retry_delay_seconds(error)
+            if not is_unreachable(error) and delay is None:
                 raise
-        await asyncio.sleep(RETRY_SECONDS)
+        await asyncio.sleep(delay or RETRY_SECONDS)

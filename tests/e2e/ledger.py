@@ -1,7 +1,7 @@
 """What devices sent, and what was acknowledged to them. Times are nanoseconds of one clock."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -29,15 +29,13 @@ class Ledger:
             self._flights[session_id, number] = Flight(self._clock())
             self.in_flight.add((session_id, number))
 
-    def acknowledge(self, session_id: UUID, through: int) -> int:
-        """An acknowledgement covers every batch that was sent before. Returns how many it covers for the first time."""
+    def acknowledge(self, session_id: UUID, numbers: Iterable[int]) -> None:
+        """The first word of a batch counts."""
         now = self._clock()
-        covered = [key for key in self.in_flight if key[0] == session_id and key[1] <= through]
-        for key in covered:
+        for key in self.in_flight & {(session_id, number) for number in numbers}:
             self._flights[key].acknowledged = now
-        self.in_flight.difference_update(covered)
-        self.acknowledged.update(covered)
-        return len(covered)
+            self.in_flight.discard(key)
+            self.acknowledged.add(key)
 
     def in_flight_throughout(self, began: int, ended: int) -> bool:
         """Whether at every moment of the interval some batch was sent and not yet acknowledged."""

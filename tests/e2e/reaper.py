@@ -12,6 +12,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.support.disk import unmount_below
+
 END_SECONDS = 10.0
 POLL_SECONDS = 0.05
 
@@ -24,6 +26,7 @@ def reap(folder: Path) -> None:
             with contextlib.suppress(psutil.Error):
                 process.send_signal(signal.SIGQUIT if _is_postgres(process) else signal.SIGKILL)
         time.sleep(POLL_SECONDS)
+    unmount_below(folder)
     shutil.rmtree(folder, ignore_errors=True)
 
 

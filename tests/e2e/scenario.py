@@ -1,5 +1,6 @@
 """What people's devices send in every run: the same sessions, in batches of the same numbers and bounds."""
 
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +22,8 @@ SEED = 11
 # Some of a chunk's modalities come a batch later, so that chunks are revised; some predictions are sent twice.
 LATE_TEXT_EVERY = 4
 REPEATED_EVERY = 7
+MOST_CHUNKS_IN_A_BATCH = 12
+LATE_SHARE = REPEATED_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -66,3 +69,23 @@ def _batches(session: SimulatedSession) -> Iterator[PredictionBatch]:
         later = [sent.pop()] if number % LATE_TEXT_EVERY == 0 and number < len(session.chunks) else []
         yield PredictionBatch(batch_number=number, predictions=kept_back + sent)
         kept_back = [*later, *(sent[:1] if number % REPEATED_EVERY == 0 else ())]
+
+
+def seeded(seed: int, persona: str, end_time: datetime, *, sessions: int, chunks: int) -> list[PlannedSession]:
+    """Sessions in batches of one to twelve chunks, with late modalities and predictions that are sent once more."""
+    rng = random.Random(f"{seed} {persona}")  # noqa: S311 - repeatable on purpose
+    made = generate(persona, seed, end_time, weeks=WEEKS, sessions_per_week=sessions / WEEKS, chunks_per_session=chunks)
+    return [PlannedSession(one.session_id, one.start, one.end, list(_uneven_batches(one, rng))) for one in made]
+
+
+def _uneven_batches(session: SimulatedSession, rng: random.Random) -> Iterator[PredictionBatch]:
+    kept_back: list[Prediction] = []
+    chunks = list(session.chunks)
+    number = 0
+    while chunks:
+        number += rng.choice((1, 1, 1, 2))
+        taken, chunks = chunks[: (size := rng.randint(1, MOST_CHUNKS_IN_A_BATCH))], chunks[size:]
+        sent = [p for one in taken for p in predictions(one.chunk, one.vision, one.audio, one.text, seal=None)]
+        later = [sent.pop()] if chunks and rng.random() < LATE_SHARE else []
+        yield PredictionBatch(batch_number=number, predictions=kept_back + sent)
+        kept_back = [*(sent[:1] if rng.random() < REPEATED_SHARE else ()), *later]

@@ -42,7 +42,7 @@ class Snapshot:
     ) -> AsyncIterator[Suite]:
         """A suite that runs upon a copy of the folder."""
         copy = self.folder.with_name(name)
-        copying = await asyncio.create_subprocess_exec("cp", "-a", self.folder, copy)
+        copying = await asyncio.create_subprocess_exec("cp", "-a", f"{self.folder}/.", copy)
         assert await copying.wait() == 0
         suite = Suite(copy, services, modules)
         try:

@@ -36,7 +36,10 @@ WHERE cursor.position IS DISTINCT FROM head.position
 
 
 class Suite:
-    """Services in `services` run; `modules` names another program for some of them. The folder was migrated before."""
+    """Services in `services` run; `modules` names another program for some of them, with its arguments.
+
+    The folder was migrated before.
+    """
 
     def __init__(
         self, folder: Path, services: Collection[str] = SERVICES, modules: Mapping[str, str] | None = None
@@ -60,10 +63,10 @@ class Suite:
         await self._start(
             POSTGRES, "libs.common.db.embedded", str(self.plan.postgres_dir), environment=dict(os.environ)
         )
-        await eventually(self._database_silent, "Postgres takes connections", START_SECONDS)
+        await eventually(self.database_silent, "Postgres takes connections", START_SECONDS)
         for service in self.services:
             module = self._modules.get(service, f"services.{service}")
-            await self._start(service, module, environment=self._environment(service))
+            await self._start(service, *module.split(), environment=self._environment(service))
         await asyncio.gather(*(self.serves(service) for service in self.services))
 
     async def stop(self) -> None:
@@ -101,7 +104,7 @@ class Suite:
         self._killed[victim] += 1
         await until(lambda: self.process_id(victim) not in {killed, None}, f"{victim} is started again", START_SECONDS)
         if victim == POSTGRES:
-            await eventually(self._database_silent, "Postgres takes connections", START_SECONDS)
+            await eventually(self.database_silent, "Postgres takes connections", START_SECONDS)
         else:
             await self.serves(victim)
 
@@ -117,6 +120,10 @@ class Suite:
             file = self._postgres.cluster / "postmaster.pid"
         first_line = file.read_text().partition("\n")[0] if file.exists() else ""
         return int(first_line) if first_line else None
+
+    def supervisor_id(self) -> int:
+        """Of the process that keeps Postgres running."""
+        return int((self.plan.run_dir / f"{POSTGRES}.pid").read_text())
 
     def hits(self) -> list[str]:
         """The failpoints that have killed a process, in order."""
@@ -171,7 +178,7 @@ class Suite:
             "QUIETUS_FAILPOINTS_LOG": str(self.failpoints_log),
         }
 
-    async def _database_silent(self) -> str:
+    async def database_silent(self) -> str:
         """Why nobody can connect; empty when one can."""
         try:
             await (await asyncpg.connect(self.dsn, timeout=5)).close()

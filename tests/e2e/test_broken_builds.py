@@ -5,6 +5,7 @@ import random
 import pytest
 
 from tests.e2e import checker, scenario
+from tests.e2e.broken import ACKNOWLEDGES_FIRST
 from tests.e2e.conftest import Run
 from tests.e2e.devices import Devices
 from tests.e2e.rounds import Kill, play
@@ -27,7 +28,9 @@ async def stream_first_sessions(snapshot: Snapshot, suite: Suite, kill: Kill) ->
 
 
 async def test_an_early_acknowledgement_is_found(snapshot: Snapshot) -> None:
-    modules = {"ingest": "tests.e2e.broken_ingest"}
+    how = snapshot.folder.with_name("acknowledges-early.how")
+    how.write_text(ACKNOWLEDGES_FIRST)
+    modules = {"ingest": f"tests.e2e.broken_ingest {how}"}
     async with snapshot.running("acknowledges-early", ("identity", "ingest"), modules) as suite:
         devices, rows = await stream_first_sessions(snapshot, suite, Kill("ingest", "ingest.before_commit"))
     lost = checker.not_stored_once(scenario.acknowledged(snapshot.work, devices.ledger), checker.stored(KEYS, rows))

@@ -63,23 +63,25 @@ class Clock:
         return self.now
 
 
-def test_an_acknowledgement_covers_all_that_was_sent_before_on_its_session() -> None:
+def test_a_batch_is_acknowledged_once_whatever_is_sent_or_said_again() -> None:
     ledger = Ledger(Clock())
     for session, number in ((SESSION, 1), (SESSION, 2), (SESSION, 4), (OTHER, 1)):
         ledger.send(session, number)
     ledger.send(SESSION, 1)
-    assert ledger.acknowledge(SESSION, 3) == 2
-    assert ledger.acknowledge(SESSION, 3) == 0
+    for _ in range(2):
+        ledger.acknowledge(SESSION, [1, 2, 3])
     assert ledger.in_flight == {(SESSION, 4), (OTHER, 1)}
     assert ledger.acknowledged == {(SESSION, 1), (SESSION, 2)}
+    ledger.send(SESSION, 1)
+    assert (SESSION, 1) not in ledger.in_flight
 
 
 def test_in_flight_throughout_asks_for_every_moment() -> None:
     ledger = Ledger(Clock())
     ledger.send(SESSION, 1)  # at 1
     ledger.send(SESSION, 2)  # at 2
-    ledger.acknowledge(SESSION, 1)  # at 3
-    ledger.acknowledge(SESSION, 2)  # at 4
+    ledger.acknowledge(SESSION, [1])  # at 3
+    ledger.acknowledge(SESSION, [2])  # at 4
     ledger.send(SESSION, 3)  # at 5
     assert ledger.in_flight_throughout(1, 3)
     assert not ledger.in_flight_throughout(0, 3)
