@@ -7,7 +7,13 @@ from libs.common.db.database import Transaction
 from libs.common.feed.handler import FeedEvent, UnknownEvent
 from libs.common.feed.outbox import OutboxEvent
 from libs.common.people.store import ensure_users
-from quietus.ingest.v1.events_pb2 import Event, PredictionsCommitted, SessionEnded, SessionStarted
+from quietus.ingest.v1.events_pb2 import (
+    Event,
+    PredictionsCommitted,
+    SessionEnded,
+    SessionStarted,
+    VoiceSessionRecorded,
+)
 from services.fusion import telling
 from services.fusion.fold import Models
 from services.fusion.folding import fold_batches
@@ -17,7 +23,7 @@ from services.fusion.store import sessions
 
 class IngestHandler:
     """A FeedHandler. One ChunksFused for each client batch, one SessionSettled for each end, in the order of the
-    feed.
+    feed. A voice session as a whole is for patterns: fusion fuses chunks.
     """
 
     def __init__(self, models: Models) -> None:
@@ -41,7 +47,7 @@ class IngestHandler:
                 tx.append_to_outbox([OutboxEvent(end.user_id, telling.session_settled(end))])
 
 
-def _content(event: Event) -> PredictionsCommitted | SessionStarted | SessionEnded:
+def _content(event: Event) -> PredictionsCommitted | SessionStarted | SessionEnded | VoiceSessionRecorded:
     match event.WhichOneof("event"):
         case "predictions_committed":
             return event.predictions_committed
@@ -49,5 +55,7 @@ def _content(event: Event) -> PredictionsCommitted | SessionStarted | SessionEnd
             return event.session_started
         case "session_ended":
             return event.session_ended
+        case "voice_session_recorded":
+            return event.voice_session_recorded
         case _:
             raise UnknownEvent

@@ -26,7 +26,9 @@ from libs.common.security.tokens import TokenVerifier
 from quietus.common.v1.feed_pb2_grpc import add_FeedServiceServicer_to_server
 from quietus.ingest.v1.analysis_pb2_grpc import add_AnalysisServiceServicer_to_server
 from quietus.ingest.v1.ingest_pb2_grpc import add_IngestServiceServicer_to_server
+from quietus.ingest.v1.voice_pb2_grpc import add_VoiceServiceServicer_to_server
 from services.ingest.backfill import IngestBackfill
+from services.ingest.cleaning import VoiceCleaner
 from services.ingest.follower import PeopleHandler
 from services.ingest.service.activity import Activity
 from services.ingest.service.analyses import Analyses
@@ -38,8 +40,10 @@ from services.ingest.service.predictions import Predictions
 from services.ingest.service.recording import Recorder
 from services.ingest.service.sessions import Sessions
 from services.ingest.service.stream import StreamLimits
+from services.ingest.service.voice import VoiceSessions
 from services.ingest.servicer.analyses import AnalysisServicer
 from services.ingest.servicer.sessions import RAW_METHODS, SERVICE, IngestServicer
+from services.ingest.servicer.voice import VoiceServicer
 from services.ingest.settings import IngestSettings
 from services.ingest.store import sessions
 
@@ -107,11 +111,18 @@ def _record_servicers(
     """Of what devices record beside predictions."""
     access = Access(database)
     analyses = Analyses(database, access, settings.allow_plaintext, clock)
+    voice_retention = timedelta(days=settings.voice_retention_days)
+    voice = VoiceSessions(database, access, voice_retention, settings.allow_plaintext, clock)
     return (
         Servicer(
             add_AnalysisServiceServicer_to_server,
             AnalysisServicer(analyses, page_tokens),
             "quietus.ingest.v1.AnalysisService",
+        ),
+        Servicer(
+            add_VoiceServiceServicer_to_server,
+            VoiceServicer(voice, page_tokens),
+            "quietus.ingest.v1.VoiceService",
         ),
     )
 
@@ -167,6 +178,7 @@ async def compose(settings: IngestSettings, metrics: Metrics) -> Running:
             partial(parts.availability.follow, server.set_able),
             *(follower.run for follower in followers),
             PartitionKeeper(database, metrics, settings.retention_days, sessions.expire).run,
+            VoiceCleaner(database, metrics).run,
             Pruner(database, metrics, retention).run,
         ),
         close=close,

@@ -10,26 +10,41 @@ from libs.common.db.database import Transaction
 from libs.common.feed.outbox import OutboxEvent
 from quietus.ingest.v1.predictions_pb2 import PredictionBatch
 from quietus_edge.ids import EPOCH
-from services.ingest.events import event_head, predictions_committed, session_ended, session_started
+from services.ingest.events import (
+    event_head,
+    predictions_committed,
+    session_ended,
+    session_started,
+    voice_session_recorded,
+)
 from services.ingest.messages import to_prediction
 from services.ingest.sessions import Session
-from services.ingest.store import predictions, sessions
+from services.ingest.store import predictions, sessions, voice
 from services.ingest.vocabulary import Modality
+from services.ingest.voice import VoiceSession
 
-# When it was received, the session, and its place among the session's events.
+# When it was received, the session or voice session, and its place among the session's events.
 Place = tuple[datetime, UUID, int]
 
 
 class IngestBackfill:
     async def events(self, tx: Transaction) -> AsyncIterator[OutboxEvent]:
         for user_id in await sessions.people(tx):
-            async for event in _events_of(tx, await sessions.by_receive_time(tx, user_id)):
+            received = await sessions.by_receive_time(tx, user_id)
+            async for event in _events_of(tx, received, await voice.by_receive_time(tx, user_id)):
                 yield event
 
 
-async def _events_of(tx: Transaction, received: Sequence[Session]) -> AsyncIterator[OutboxEvent]:
-    """A session is read when its turn comes: in memory are those alone that overlap."""
-    heap: list[tuple[Place, OutboxEvent]] = []
+async def _events_of(
+    tx: Transaction, received: Sequence[Session], spoken: Sequence[VoiceSession]
+) -> AsyncIterator[OutboxEvent]:
+    """A session is read when its turn comes: in memory are those alone that overlap, and what was heard of a voice.
+
+    `spoken` is in the order of receipt, and so a heap.
+    """
+    heap: list[tuple[Place, OutboxEvent]] = [
+        ((one.receive_time, one.voice_session_id, 0), voice_session_recorded(one)) for one in spoken
+    ]
     for session in received:
         while heap and heap[0][0][0] < session.receive_time:
             yield heappop(heap)[1]

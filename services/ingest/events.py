@@ -8,11 +8,15 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from libs.common.feed.outbox import OutboxEvent
 from libs.common.timestamps import to_timestamp
+from quietus.common.v1.types_pb2 import Emotion
 from quietus.ingest.v1 import events_pb2
 from quietus.ingest.v1.predictions_pb2 import PredictionBatch
 from quietus.ingest.v1.sessions_pb2 import SessionEndCause
+from services.ingest.features import to_features
 from services.ingest.grouping import Batch
 from services.ingest.sessions import Session, SessionKey
+from services.ingest.vocabulary import EMOTIONS
+from services.ingest.voice import VoiceSession
 
 _LENGTH_DELIMITED = 2
 
@@ -79,6 +83,25 @@ def session_ended(session: Session) -> OutboxEvent:
         cause=SessionEndCause.Value(f"SESSION_END_CAUSE_{session.end_cause}"),
     )
     return OutboxEvent(session.key.user_id, events_pb2.Event(session_ended=event).SerializeToString())
+
+
+def voice_session_recorded(session: VoiceSession) -> OutboxEvent:
+    """Without the words."""
+    content = session.content
+    event = events_pb2.VoiceSessionRecorded(
+        user_id=str(session.user_id),
+        anonymous_id=session.anonymous_id,
+        voice_session_id=str(session.voice_session_id),
+        start_time=to_timestamp(content.start_time),
+        end_time=to_timestamp(content.end_time),
+        emotion=Emotion.ValueType(EMOTIONS.index(content.emotion)),
+        confidence=content.confidence,
+        features=to_features(content.features),
+        language=content.language,
+        model_version=content.model_version,
+        receive_time=to_timestamp(session.receive_time),
+    )
+    return OutboxEvent(session.user_id, events_pb2.Event(voice_session_recorded=event).SerializeToString())
 
 
 @lru_cache(maxsize=1024)

@@ -17,6 +17,9 @@ class IngestSettings(CommonSettings):
         default=7 * 86_400, ge=0, description="an ended session takes late predictions for so long"
     )
 
+    voice_retention_days: int = Field(
+        default=7, ge=1, description="from a voice session's receipt; it is deleted then, if its patterns are extracted"
+    )
     allow_plaintext: bool = Field(
         default=False, description="thin clients may send words unsealed; they are sealed in memory"
     )

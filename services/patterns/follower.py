@@ -55,7 +55,7 @@ def _person(event: FusionEvent | IngestEvent) -> tuple[UUID, str]:
 
 
 def _ingested(event: IngestEvent) -> Ingested | None:
-    """None for a start, from which nothing follows."""
+    """None for a start and a voice session as a whole, from which nothing follows so far."""
     match event.WhichOneof("event"):
         case "predictions_committed":
             committed = event.predictions_committed

@@ -3,13 +3,13 @@
 import random
 from collections.abc import Sequence
 from decimal import Decimal
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
 from libs.common.db.database import Database
 from libs.common.feed.handler import UnknownEvent
-from quietus.ingest.v1.events_pb2 import Event
+from quietus.ingest.v1.events_pb2 import Event, VoiceSessionRecorded
 from services.fusion.fold import ClientBatch, Models
 from services.fusion.follower import IngestHandler
 from services.fusion.inputs import ChunkInputs
@@ -144,6 +144,17 @@ async def test_a_late_crisis_raises_what_came_after_it(database: Database, model
 async def test_a_session_that_ends_without_a_chunk_is_settled(database: Database, models: Models) -> None:
     await apply(database, models, [started(), ended()])
     assert [event.WhichOneof("event") for event in await told(database)] == ["session_settled"]
+
+
+async def test_a_voice_session_as_a_whole_changes_nothing_but_whom_fusion_knows(
+    database: Database, models: Models
+) -> None:
+    person = str(uuid4())
+    event = Event(voice_session_recorded=VoiceSessionRecorded(user_id=person, anonymous_id="anon_voice"))
+    assert str(IngestHandler(models).user_of(event.SerializeToString())) == person
+    await apply(database, models, [event.SerializeToString()])
+    assert [row["anonymous_id"] for row in await table(database, "users")] == ["anon_voice"]
+    assert await told(database) == []
 
 
 async def test_an_unknown_kind_stops(models: Models, database: Database) -> None:

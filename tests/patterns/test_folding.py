@@ -6,6 +6,8 @@ from libs.common.db.database import Database
 from libs.common.feed.handler import UnknownEvent
 from quietus.common.v1.types_pb2 import RiskLevel
 from quietus.fusion.v1.events_pb2 import Event as FusionEvent
+from quietus.ingest.v1.events_pb2 import Event as IngestEvent
+from quietus.ingest.v1.events_pb2 import VoiceSessionRecorded
 from quietus.patterns.v1.events_pb2 import RiskAssessed
 from services.patterns.app import handlers
 from tests.conftest import MakeDatabase
@@ -134,6 +136,13 @@ async def test_an_event_of_a_kind_that_is_not_known_stops(database: Database) ->
             handler.user_of(unknown)
         with pytest.raises(UnknownEvent):
             await apply(database, handler, [unknown])
+
+
+async def test_a_voice_session_as_a_whole_changes_nothing_but_whom_patterns_knows(database: Database) -> None:
+    recorded = VoiceSessionRecorded(user_id=str(user_id(1)), anonymous_id="anon_voice")
+    await apply(database, HANDLERS["ingest"], [IngestEvent(voice_session_recorded=recorded).SerializeToString()])
+    rows = await rows_of(database)
+    assert [table for table, found in rows.items() if found] == ["users"]
 
 
 async def test_a_person_is_named_by_every_event(database: Database) -> None:

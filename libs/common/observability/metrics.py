@@ -68,6 +68,11 @@ class Metrics:
         self.sessions_expired = Counter(
             "quietus_sessions_expired", "Sessions deleted because of retention", registry=self.registry
         )
+        self.voice_sessions_overdue = Gauge(
+            "quietus_voice_sessions_overdue",
+            "Voice sessions that should have been learned from and deleted",
+            registry=self.registry,
+        )
         self.degraded = Gauge(
             "quietus_degraded", "1 while the service works but someone should look", ("reason",), registry=self.registry
         )

@@ -10,7 +10,7 @@ from quietus.common.v1.options_pb2 import Role
 def actor_of(caller: Caller) -> str:
     """How the audit log names who acted."""
     role = Role.Name(caller.role).removeprefix("ROLE_").lower()
-    return f"{role}:{caller.device_id or caller.anonymous_id}"
+    return f"{role}:{caller.service or caller.device_id or caller.anonymous_id}"
 
 
 def device_id_of(caller: Caller) -> UUID | None:

@@ -4,12 +4,12 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import and_, exists, literal_column, or_, select, tuple_, update
+from sqlalchemy import and_, exists, literal_column, or_, select, tuple_, union, update
 from sqlalchemy.dialects.postgresql import insert
 
 from libs.common.db.database import AnyRow, Transaction
 from services.ingest.sessions import EndCause, Session, SessionKey, Status
-from services.ingest.tables import METADATA, SESSION_SENDERS, SESSIONS
+from services.ingest.tables import METADATA, SESSION_SENDERS, SESSIONS, VOICE_SESSIONS
 
 EXPIRED_AT_ONCE = 500
 
@@ -112,8 +112,9 @@ async def page(tx: Transaction, user_id: UUID, before: tuple[datetime, UUID] | N
 
 
 async def people(tx: Transaction) -> Sequence[UUID]:
-    """Everybody who ever had a session."""
-    return [row.user_id for row in await tx.fetch_all(select(SESSIONS.c.user_id).distinct())]
+    """Everybody who ever had a session, or a voice session that is still there."""
+    statement = union(select(SESSIONS.c.user_id), select(VOICE_SESSIONS.c.user_id))
+    return [row.user_id for row in await tx.fetch_all(statement)]
 
 
 async def by_receive_time(tx: Transaction, user_id: UUID) -> Sequence[Session]:

@@ -33,7 +33,7 @@ VOICE_SESSIONS = Table(
     Column("duration_seconds", Integer),
     Column("voice_emotion", String(50)),
     Column("emotion_confidence", Double),
-    Column("voice_features", JSONB),
+    Column("voice_features", JSONB(none_as_null=True)),
     Column("transcript_encrypted", LargeBinary),
     Column("transcript_state", String(16), nullable=False),
     Column("transcript_language", String(10)),
