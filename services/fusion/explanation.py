@@ -1,11 +1,13 @@
 """Why a result is what it is, by template from its numbers alone: it can't hold anything that a person said."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC
 from enum import IntEnum
 
 from services.fusion.fuse import FusedChunk
 from services.fusion.session_state import LevelCause, SessionState
+from services.fusion.silence import Silence, SilenceReason
 from services.fusion.vocabulary import Direction, Level, Modality
 
 
@@ -64,17 +66,25 @@ _REASONS = {
 _NAMES = {Modality.VISION: "face", Modality.AUDIO: "voice", Modality.TEXT: "words"}
 _CODES = {Modality.VISION: "FACE", Modality.AUDIO: "VOICE", Modality.TEXT: "TEXT"}
 
+_SILENCES = {
+    SilenceReason.SILENT: "silent",
+    SilenceReason.OFF: "switched off",
+    SilenceReason.FAILED: "failed",
+}
+NOBODY_SILENT: Mapping[Modality, Silence] = {}
+
 NO_CONCERN = "NO_CONCERN"
 MOST_REASONS = 3
 NEGLIGIBLE_LOGIT = 0.05
 
 
-def explain(chunk: FusedChunk, state: SessionState) -> Explanation:
+def explain(chunk: FusedChunk, state: SessionState, silent: Mapping[Modality, Silence] = NOBODY_SILENT) -> Explanation:
+    """`silent` modalities are among those that lack."""
     signals = key_signals(chunk, state.level, state.cause)
     action = _ACTIONS[state.level]
     if chunk.direction is Direction.MASKING:
         action = max(action, Action.MONITOR)
-    return Explanation(_summary(chunk, state.level, signals), signals, action, chunk.confidence)
+    return Explanation(_summary(chunk, state.level, signals, silent), signals, action, chunk.confidence)
 
 
 def leading_reason(chunk: FusedChunk, level: Level, cause: LevelCause) -> str:
@@ -103,7 +113,7 @@ def lacking(chunk: FusedChunk) -> tuple[Modality, ...]:
     return tuple(modality for modality in Modality if modality not in used)
 
 
-def _summary(chunk: FusedChunk, level: Level, signals: Sequence[KeySignal]) -> str:
+def _summary(chunk: FusedChunk, level: Level, signals: Sequence[KeySignal], silent: Mapping[Modality, Silence]) -> str:
     codes = [signal.code for signal in signals if signal.code in _REASONS]
     if level is Level.LOW:
         codes = [code for code in codes if code in ("MASKING", "COPING")]
@@ -112,4 +122,11 @@ def _summary(chunk: FusedChunk, level: Level, signals: Sequence[KeySignal]) -> s
     missing = lacking(chunk)
     if not missing:
         return sentence
-    return f"{sentence} Not received: {', '.join(_NAMES[modality] for modality in missing)}."
+    return f"{sentence} Not received: {', '.join(_missing(modality, silent.get(modality)) for modality in missing)}."
+
+
+def _missing(modality: Modality, silence: Silence | None) -> str:
+    if silence is None:
+        return _NAMES[modality]
+    since = silence.since_time.astimezone(UTC)
+    return f"{_NAMES[modality]} ({_SILENCES[silence.reason]} since {since:%Y-%m-%d %H:%M:%S} UTC)"

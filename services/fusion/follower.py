@@ -7,23 +7,31 @@ from libs.common.db.database import Transaction
 from libs.common.feed.handler import FeedEvent, UnknownEvent
 from libs.common.feed.outbox import OutboxEvent
 from libs.common.people.store import ensure_users
+from libs.common.timestamps import to_datetime
 from quietus.ingest.v1.events_pb2 import (
     Event,
+    ModalityResumed,
+    ModalitySilent,
     PredictionsCommitted,
     SessionEnded,
     SessionStarted,
-    VoiceSessionRecorded,
 )
 from services.fusion import telling
 from services.fusion.fold import Models
 from services.fusion.folding import fold_batches
-from services.fusion.reading import client_batch, session_end
-from services.fusion.store import sessions
+from services.fusion.reading import client_batch, session_end, silence
+from services.fusion.store import sessions, silences
+from services.fusion.vocabulary import Modality
+
+Happened = (
+    PredictionsCommitted | SessionStarted | SessionEnded | VoiceSessionRecorded | ModalitySilent | ModalityResumed
+)
 
 
 class IngestHandler:
     """A FeedHandler. One ChunksFused for each client batch, one SessionSettled for each end, in the order of the
-    feed. A voice session as a whole is for patterns: fusion fuses chunks.
+    feed. An end before anything was fused teaches nobody anything, so it is told again after the first late batch.
+    A voice session as a whole is for patterns: fusion fuses chunks.
     """
 
     def __init__(self, models: Models) -> None:
@@ -36,18 +44,37 @@ class IngestHandler:
         happened = [_content(Event.FromString(event.data)) for event in events]
         await ensure_users(tx, {UUID(one.user_id): one.anonymous_id for one in happened})
         batches = [client_batch(one) for one in happened if isinstance(one, PredictionsCommitted)]
+        ended = {UUID(one.session_id) for one in happened if isinstance(one, SessionEnded)}
+        fused_before = await sessions.read_known(tx, {batch.session_id for batch in batches} | ended)
+        ends = await sessions.read_ends(tx, {batch.session_id for batch in batches} - fused_before)
         fused = iter(zip(batches, await fold_batches(tx, self._models, batches), strict=True))
         for one in happened:
-            if isinstance(one, PredictionsCommitted):
-                batch, results = next(fused)
-                tx.append_to_outbox([OutboxEvent(batch.user_id, telling.chunks_fused(batch, results))])
-            elif isinstance(one, SessionEnded):
-                end = session_end(one)
-                await sessions.write_end(tx, end)
-                tx.append_to_outbox([OutboxEvent(end.user_id, telling.session_settled(end))])
+            match one:
+                case PredictionsCommitted():
+                    batch, results = next(fused)
+                    tx.append_to_outbox([OutboxEvent(batch.user_id, telling.chunks_fused(batch, results))])
+                    fused_before.add(batch.session_id)
+                    if end := ends.pop(batch.session_id, None):
+                        tx.append_to_outbox([OutboxEvent(end.user_id, telling.session_settled(end))])
+                case SessionEnded():
+                    end = session_end(one)
+                    await sessions.write_end(tx, end)
+                    tx.append_to_outbox([OutboxEvent(end.user_id, telling.session_settled(end))])
+                    if end.session_id not in fused_before:
+                        ends[end.session_id] = end
+                case _:
+                    await _keep_silence(tx, one)
 
 
-def _content(event: Event) -> PredictionsCommitted | SessionStarted | SessionEnded | VoiceSessionRecorded:
+async def _keep_silence(tx: Transaction, one: Happened) -> None:
+    if isinstance(one, ModalitySilent):
+        await silences.begin(tx, UUID(one.session_id), UUID(one.user_id), silence(one))
+    elif isinstance(one, ModalityResumed):
+        since_time, resume_time = to_datetime(one.since_time), to_datetime(one.resume_time)
+        await silences.end(tx, UUID(one.session_id), Modality(one.modality), since_time, resume_time)
+
+
+def _content(event: Event) -> Happened:
     match event.WhichOneof("event"):
         case "predictions_committed":
             return event.predictions_committed
@@ -57,5 +84,9 @@ def _content(event: Event) -> PredictionsCommitted | SessionStarted | SessionEnd
             return event.session_ended
         case "voice_session_recorded":
             return event.voice_session_recorded
+        case "modality_silent":
+            return event.modality_silent
+        case "modality_resumed":
+            return event.modality_resumed
         case _:
             raise UnknownEvent

@@ -4,12 +4,14 @@ from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from libs.common.timestamps import to_datetime
-from quietus.ingest.v1.events_pb2 import PredictionsCommitted, SessionEnded
+from quietus.ingest.v1.events_pb2 import ModalitySilent, PredictionsCommitted, SessionEnded
 from quietus.ingest.v1.predictions_pb2 import AudioPrediction, TextPrediction, VisionPrediction
 from quietus.ingest.v1.predictions_pb2 import Prediction as PredictionMessage
+from quietus.ingest.v1.sessions_pb2 import SILENCE_CAUSE_FAILED, SILENCE_CAUSE_NO_SIGN, SILENCE_CAUSE_OFF
 from services.fusion.fold import ClientBatch
 from services.fusion.inputs import Prediction, Said, Shown, Window
 from services.fusion.records import SessionEnd
+from services.fusion.silence import Silence, SilenceReason
 from services.fusion.vocabulary import CrisisSignal, Emotion, Level, Modality
 
 
@@ -33,6 +35,18 @@ def session_end(ended: SessionEnded) -> SessionEnd:
         end_time=to_datetime(ended.end_time),
         receive_time=to_datetime(ended.receive_time),
     )
+
+
+_REASONS = {
+    SILENCE_CAUSE_NO_SIGN: SilenceReason.SILENT,
+    SILENCE_CAUSE_OFF: SilenceReason.OFF,
+    SILENCE_CAUSE_FAILED: SilenceReason.FAILED,
+}
+
+
+def silence(silent: ModalitySilent) -> Silence:
+    """KeyError for a cause that isn't known here."""
+    return Silence(Modality(silent.modality), to_datetime(silent.since_time), _REASONS[silent.cause])
 
 
 def _predictions(messages: Iterable[PredictionMessage]) -> Sequence[Prediction]:

@@ -1,11 +1,13 @@
 """What use cases read from the slice, beside results."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
 from services.fusion.dissonance import Finding
 from services.fusion.fold import ChunkResult
+from services.fusion.silence import Silence
 from services.fusion.vocabulary import Direction, Emotion
 
 # Where a page of a session's chunks begins: after this capture_end_time and chunk_id.
@@ -32,6 +34,7 @@ class SessionRisk:
     latest: ChunkResult  # the newest chunk by capture
     chunks: int
     settled: bool  # it has ended and everything that it sent is fused
+    silences: Sequence[Silence]  # of all its modalities
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from services.fusion.fold import ChunkResult, Models, advanced
 from services.fusion.fuse import fuse_chunks
 from services.fusion.inputs import InputArrays
 from services.fusion.records import DissonanceRecord, PageKey, SessionRisk
-from services.fusion.store import accounts, inputs, results, sessions
+from services.fusion.silence import Silence
+from services.fusion.store import accounts, inputs, results, sessions, silences
 
 SESSION_NOT_FOUND = "SESSION_NOT_FOUND"
 
@@ -23,6 +24,7 @@ SESSION_NOT_FOUND = "SESSION_NOT_FOUND"
 class Replay:
     stored: ChunkResult
     replayed: ChunkResult
+    silences: Sequence[Silence]
 
     @property
     def identical(self) -> bool:
@@ -36,11 +38,16 @@ class Sessions:
         self._access = access
         self._models = models
 
-    async def results(self, caller: Caller, session_id: UUID, after: PageKey, limit: int) -> Sequence[ChunkResult]:
-        """In the order of capture. NOT_FOUND SESSION_NOT_FOUND, as for every session that isn't the caller's to see."""
+    async def results(
+        self, caller: Caller, session_id: UUID, after: PageKey, limit: int
+    ) -> tuple[Sequence[ChunkResult], Sequence[Silence]]:
+        """In the order of capture, and all silences of the session.
+
+        NOT_FOUND SESSION_NOT_FOUND, as for every session that isn't the caller's to see.
+        """
         async with self._database.read() as tx:
             await self._check_owner(tx, caller, session_id)
-            return await results.read_page(tx, session_id, after, limit)
+            return await results.read_page(tx, session_id, after, limit), await silences.read(tx, session_id)
 
     async def dissonance_records(
         self, caller: Caller, session_id: UUID, after: PageKey, limit: int
@@ -84,10 +91,11 @@ class Sessions:
             if chunk_id not in known:
                 raise AppError(ErrorKind.FAILED_PRECONDITION, "INPUTS_EXPIRED")
             place = (session_id, *stored.key)
+            silent = await silences.read(tx, session_id)
             before = await results.read_standings_before(tx, [place], model.dissonance.window_chunks)
         (fused,) = fuse_chunks(model, InputArrays.of([known[chunk_id]]))
         replayed = advanced(model, before[session_id].state, replace(stored, fused=fused))
-        return Replay(stored, _without_judged(replayed))
+        return Replay(stored, _without_judged(replayed), silent)
 
     async def _check_owner(self, tx: Transaction, caller: Caller, session_id: UUID) -> None:
         await self._access.check_owner(tx, caller, await sessions.read_owner(tx, session_id), SESSION_NOT_FOUND)

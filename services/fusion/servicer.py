@@ -36,9 +36,9 @@ class FusionServicer(FusionServiceServicer):
         session_id, method = UUID(request.session_id), f"ListFusionResults {request.session_id}"
         size = page_size(request.page_size, PAGE_DEFAULT, PAGE_MOST)
         after = self._opened(method, request.page_token)
-        found = await self._sessions.results(current_caller(), session_id, after, size + 1)
+        found, silences = await self._sessions.results(current_caller(), session_id, after, size + 1)
         return contract.ListFusionResultsResponse(
-            results=[result_message(session_id, result, explained=True) for result in found[:size]],
+            results=[result_message(session_id, result, explained=True, silences=silences) for result in found[:size]],
             next_page_token=self._sealed(method, found[size - 1].key) if len(found) > size else "",
         )
 
@@ -79,8 +79,8 @@ class FusionServicer(FusionServiceServicer):
         session_id = UUID(request.session_id)
         replay = await self._sessions.replay(current_caller(), session_id, UUID(request.chunk_id))
         return contract.ReplayChunkResponse(
-            stored=result_message(session_id, replay.stored, explained=True),
-            replayed=result_message(session_id, replay.replayed, explained=True),
+            stored=result_message(session_id, replay.stored, explained=True, silences=replay.silences),
+            replayed=result_message(session_id, replay.replayed, explained=True, silences=replay.silences),
             identical=replay.identical,
         )
 

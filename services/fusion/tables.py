@@ -116,6 +116,20 @@ SESSION_ENDS = Table(
     Index("idx_session_ends_user_id", "user_id"),
 )
 
+# What ingest told of modalities that lacked for a while.
+MODALITY_SILENCES = Table(
+    "modality_silences",
+    METADATA,
+    Column("session_id", Uuid, primary_key=True),
+    Column("modality", SmallInteger, primary_key=True),
+    Column("since_time", DateTime(timezone=True), primary_key=True),
+    _person(),
+    Column("reason", String(16), nullable=False),
+    _moment("resume_time", nullable=True),
+    _moment("create_time", now=True),
+    Index("idx_modality_silences_user_id", "user_id"),
+)
+
 # What ingest told of chunks, one row a modality, as far as fusion uses it. Numbers of enums are the contract's.
 CHUNK_INPUTS = Table(
     "chunk_inputs",

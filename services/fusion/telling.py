@@ -7,16 +7,22 @@ from libs.common.timestamps import to_timestamp
 from quietus.common.v1.types_pb2 import Emotion, EmotionDistribution, Modality, RiskLevel
 from quietus.fusion.v1 import fusion_pb2 as contract
 from quietus.fusion.v1.events_pb2 import ChunksFused, Event, SessionSettled
+from services.fusion import vocabulary
 from services.fusion.explanation import Explanation, explain, lacking
 from services.fusion.fold import BatchOrigin, ChunkResult
 from services.fusion.records import DissonanceRecord, SessionEnd, SessionRisk
+from services.fusion.silence import Silence, lasting, silent_in
 from services.fusion.vocabulary import KNOWN_EMOTIONS
 
 NOT_RECEIVED = "NOT_RECEIVED"
 
 
-def result_message(session_id: UUID, result: ChunkResult, *, explained: bool) -> contract.FusionResult:
+def result_message(
+    session_id: UUID, result: ChunkResult, *, explained: bool, silences: Sequence[Silence] = ()
+) -> contract.FusionResult:
+    """`silences` of the session say why a modality lacks. Events don't tell them: they are found later than chunks."""
     fused = result.fused
+    silent = silent_in(result, lacking(fused), silences)
     return contract.FusionResult(
         session_id=str(session_id),
         chunk_id=str(result.chunk_id),
@@ -38,17 +44,22 @@ def result_message(session_id: UUID, result: ChunkResult, *, explained: bool) ->
             )
             for part in fused.contributions
         ],
-        lacking=[
-            contract.LackingModality(modality=Modality.ValueType(modality), reason=NOT_RECEIVED)
-            for modality in lacking(fused)
-        ],
+        lacking=[_lacking(modality, silent.get(modality)) for modality in lacking(fused)],
         emotions=_distribution(fused.emotions),
         dissonance_direction=contract.DissonanceDirection.ValueType(fused.direction),
         dissonance_score=fused.dissonance_score,
         session_score=result.state.score,
         critical_cue=fused.critical_cue,
         model_version=result.model_version,
-        explanation=_explanation(explain(fused, result.state)) if explained else None,
+        explanation=_explanation(explain(fused, result.state, silent)) if explained else None,
+    )
+
+
+def _lacking(modality: vocabulary.Modality, silence: Silence | None) -> contract.LackingModality:
+    if silence is None:
+        return contract.LackingModality(modality=Modality.ValueType(modality), reason=NOT_RECEIVED)
+    return contract.LackingModality(
+        modality=Modality.ValueType(modality), reason=silence.reason, since_time=to_timestamp(silence.since_time)
     )
 
 
@@ -82,9 +93,15 @@ def risk_message(risk: SessionRisk) -> contract.SessionRisk:
         anonymous_id=risk.anonymous_id,
         level=RiskLevel.ValueType(risk.latest.state.level),
         score=risk.latest.state.score,
-        latest=result_message(risk.session_id, risk.latest, explained=True),
+        latest=result_message(risk.session_id, risk.latest, explained=True, silences=risk.silences),
         chunks=risk.chunks,
         settled=risk.settled,
+        silent=[
+            contract.SilentModality(
+                modality=Modality.ValueType(one.modality), since_time=to_timestamp(one.since_time), reason=one.reason
+            )
+            for one in lasting(risk.silences)
+        ],
     )
 
 

@@ -10,8 +10,16 @@ from libs.common.feed.handler import FeedEvent
 from libs.common.timestamps import to_timestamp
 from quietus.common.v1.feed_pb2 import FeedPayload
 from quietus.common.v1.types_pb2 import Emotion, EmotionDistribution, RiskLevel
+from quietus.common.v1.types_pb2 import Modality as WireModality
 from quietus.fusion.v1.events_pb2 import Event as Told
-from quietus.ingest.v1.events_pb2 import Event, PredictionsCommitted, SessionEnded, SessionStarted
+from quietus.ingest.v1.events_pb2 import (
+    Event,
+    ModalityResumed,
+    ModalitySilent,
+    PredictionsCommitted,
+    SessionEnded,
+    SessionStarted,
+)
 from quietus.ingest.v1.predictions_pb2 import (
     AudioPrediction,
     CrisisSignal,
@@ -21,6 +29,7 @@ from quietus.ingest.v1.predictions_pb2 import (
     VisionPrediction,
 )
 from quietus.ingest.v1.predictions_pb2 import Prediction as PredictionMessage
+from quietus.ingest.v1.sessions_pb2 import SILENCE_CAUSE_NO_SIGN, SilenceCause
 from services.fusion.fold import ClientBatch, Models
 from services.fusion.follower import IngestHandler
 from services.fusion.inputs import Prediction, Said, Shown
@@ -55,6 +64,32 @@ def ended(session_id: UUID = make.SESSION_ID, user_id: UUID = make.USER_ID) -> b
         receive_time=to_timestamp(make.START + 1000 * make.LENGTH),
     )
     return Event(session_ended=event).SerializeToString()
+
+
+def silent(modality: Modality, since: datetime, cause: "SilenceCause.ValueType" = SILENCE_CAUSE_NO_SIGN) -> bytes:
+    event = ModalitySilent(
+        modality=WireModality.ValueType(modality), since_time=to_timestamp(since), cause=cause, **_common()
+    )
+    return Event(modality_silent=event).SerializeToString()
+
+
+def resumed(modality: Modality, since: datetime, at: datetime) -> bytes:
+    event = ModalityResumed(
+        modality=WireModality.ValueType(modality),
+        since_time=to_timestamp(since),
+        resume_time=to_timestamp(at),
+        **_common(),
+    )
+    return Event(modality_resumed=event).SerializeToString()
+
+
+def _common() -> dict[str, Any]:
+    return {
+        "user_id": str(make.USER_ID),
+        "anonymous_id": _name(make.USER_ID),
+        "session_id": str(make.SESSION_ID),
+        "receive_time": to_timestamp(make.START + 1000 * make.LENGTH),
+    }
 
 
 def _name(user_id: UUID) -> str:
@@ -141,7 +176,15 @@ async def table(database: Database, name: str, *without: str) -> list[dict[str, 
     return sorted(kept, key=repr)
 
 
-DERIVED = ("fusion_results", "session_states", "llm_explanations", "dissonance_records", "chunk_inputs", "session_ends")
+DERIVED = (
+    "fusion_results",
+    "session_states",
+    "llm_explanations",
+    "dissonance_records",
+    "chunk_inputs",
+    "session_ends",
+    "modality_silences",
+)
 
 
 async def everything(database: Database) -> dict[str, list[dict[str, Any]]]:

@@ -1,5 +1,7 @@
 """Fusion's feed anew from its tables."""
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -32,6 +34,16 @@ async def test_what_was_never_revised_comes_as_it_was_told(database: Database, m
 async def test_the_end_comes_after_the_batches(database: Database, models: Models) -> None:
     await apply(database, models, [committed(batch(1, *predictions(chunk(0, text=said()))))], [ended()])
     assert [event.WhichOneof("event") for event in await backfilled(database)] == ["chunks_fused", "session_settled"]
+
+
+async def test_an_end_before_anything_comes_after_the_first_late_batch(database: Database, models: Models) -> None:
+    first, second = (batch(number, *predictions(chunk(number, text=said(0.2)))) for number in (1, 2))
+    late = [
+        replace(one, receive_time=one.receive_time + timedelta(days=day)) for day, one in enumerate((first, second), 1)
+    ]
+    await apply(database, models, [ended(), *map(committed, late)])
+    kinds = [event.WhichOneof("event") for event in await backfilled(database)]
+    assert kinds == ["chunks_fused", "session_settled", "chunks_fused"]
 
 
 async def test_a_revised_chunk_comes_once_with_the_batch_that_made_it_what_it_is(

@@ -10,12 +10,13 @@ import pytest
 from libs.common.db.database import Database
 from libs.common.feed.handler import UnknownEvent
 from quietus.ingest.v1.events_pb2 import Event, VoiceSessionRecorded
+from quietus.ingest.v1.sessions_pb2 import SILENCE_CAUSE_OFF
 from services.fusion.fold import ClientBatch, Models
 from services.fusion.follower import IngestHandler
 from services.fusion.inputs import ChunkInputs
-from services.fusion.vocabulary import CrisisSignal, Emotion
+from services.fusion.vocabulary import CrisisSignal, Emotion, Modality
 from tests.fusion import make
-from tests.fusion.events import apply, committed, ended, everything, started, table, told
+from tests.fusion.events import apply, committed, ended, everything, resumed, silent, started, table, told
 from tests.fusion.make import batch, chunk, predictions, said, shown
 
 SAD = tuple(float(emotion is Emotion.SAD) for emotion in Emotion)
@@ -65,7 +66,11 @@ async def test_grouping_changes_neither_rows_nor_events(
     seed: int, database: Database, models: Models, second_database: Database
 ) -> None:
     order = random.Random(seed)  # noqa: S311 - a shuffle that repeats
+    at = make.window(3).capture_end_time
+    quiet = [silent(Modality.VISION, at), resumed(Modality.VISION, at, at + make.LENGTH), silent(Modality.AUDIO, at)]
     events = [started(), *map(committed, random_batches(order)), ended(), ended(OTHER_SESSION, OTHER_PERSON)]
+    for one in quiet:
+        events.insert(order.randint(1, len(events)), one)
     await apply(database, models, *([event] for event in events))
     await apply(second_database, models, *grouped(events, order))
     assert await everything(second_database) == await everything(database)
@@ -154,6 +159,34 @@ async def test_a_voice_session_as_a_whole_changes_nothing_but_whom_fusion_knows(
     assert str(IngestHandler(models).user_of(event.SerializeToString())) == person
     await apply(database, models, [event.SerializeToString()])
     assert [row["anonymous_id"] for row in await table(database, "users")] == ["anon_voice"]
+    assert await told(database) == []
+
+
+async def test_an_end_before_anything_is_told_again_after_the_first_late_batch(
+    database: Database, models: Models, second_database: Database
+) -> None:
+    first, second = (batch(number, *predictions(chunk(number, text=said(0.2)))) for number in (1, 2))
+    events = [started(), ended(), committed(first), committed(second)]
+    await apply(database, models, events)
+    await apply(second_database, models, *([event] for event in events))
+    kinds = [event.WhichOneof("event") for event in await told(database)]
+    assert kinds == ["session_settled", "chunks_fused", "session_settled", "chunks_fused"]
+    assert await told(second_database) == await told(database)
+
+
+async def test_silences_are_kept_until_they_are_over(database: Database, models: Models) -> None:
+    at = make.window(3).capture_end_time
+    await apply(
+        database,
+        models,
+        [started(), silent(Modality.VISION, at, SILENCE_CAUSE_OFF), silent(Modality.AUDIO, at)],
+        [silent(Modality.AUDIO, at), resumed(Modality.AUDIO, at, at + make.LENGTH)],
+    )
+    rows = await table(database, "modality_silences")
+    assert {(row["modality"], row["since_time"], row["reason"], row["resume_time"]) for row in rows} == {
+        (Modality.VISION, at, "OFF", None),
+        (Modality.AUDIO, at, "SILENT", at + make.LENGTH),
+    }
     assert await told(database) == []
 
 

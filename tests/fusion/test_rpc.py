@@ -17,17 +17,19 @@ from libs.common.rpc.caller import Caller
 from libs.common.rpc.client import Metadata, bearer
 from libs.common.rpc.server import build_server
 from libs.common.security.tokens import StaticVerifierKeys, TokenSigner, TokenVerifier
+from libs.common.timestamps import to_datetime
 from quietus.common.v1.options_pb2 import ROLE_COUNSELOR, ROLE_DEVICE, ROLE_SERVICE, ROLE_USER, Role
 from quietus.common.v1.types_pb2 import RISK_LEVEL_CRITICAL, RISK_LEVEL_LOW
 from quietus.fusion.v1 import fusion_pb2 as contract
 from quietus.fusion.v1.fusion_pb2_grpc import FusionServiceStub
+from quietus.ingest.v1.sessions_pb2 import SILENCE_CAUSE_FAILED
 from quietus_edge.errors import reason_of
 from services.fusion.app import make_parts
 from services.fusion.fold import Models
 from services.fusion.settings import FusionSettings
-from services.fusion.vocabulary import CrisisSignal, Emotion
+from services.fusion.vocabulary import CrisisSignal, Emotion, Modality
 from tests.fusion import make
-from tests.fusion.events import apply, committed, ended, table
+from tests.fusion.events import apply, committed, ended, resumed, silent, table
 from tests.fusion.make import SESSION_ID, batch, chunk, predictions, said, shown
 
 PRIVATE_KEY = Ed25519PrivateKey.generate()
@@ -94,6 +96,27 @@ async def test_results_come_in_pages_in_the_order_of_capture(stub: FusionService
         pages += 1
     assert pages == 3
     assert [result.chunk_id for result in results] == [str(make.window(number).chunk_id) for number in range(5)]
+
+
+@pytest.mark.usefixtures("session")
+async def test_a_result_says_since_when_a_modality_was_silent(
+    stub: FusionServiceStub, database: Database, models: Models
+) -> None:
+    since = make.window(0).capture_end_time
+    await apply(database, models, [silent(Modality.VISION, since, SILENCE_CAUSE_FAILED)])
+    listing = contract.ListFusionResultsRequest(session_id=str(SESSION_ID))
+    second = (await stub.ListFusionResults(listing, metadata=OWN)).results[1]
+    assert [(one.modality, one.reason) for one in second.lacking] == [(1, "FAILED")]
+    assert to_datetime(second.lacking[0].since_time) == since
+    assert f"Not received: face (failed since {since:%Y-%m-%d %H:%M:%S} UTC)." in second.explanation.summary
+    asked = contract.GetSessionRiskRequest(session_id=str(SESSION_ID))
+    risk = (await stub.GetSessionRisk(asked, metadata=OWN)).risk
+    assert [(one.modality, one.reason) for one in risk.silent] == [(1, "FAILED")]
+    assert list(risk.latest.lacking) == []
+    await apply(database, models, [resumed(Modality.VISION, since, since)])
+    second = (await stub.ListFusionResults(listing, metadata=OWN)).results[1]
+    assert [(one.modality, one.reason) for one in second.lacking] == [(1, "NOT_RECEIVED")]
+    assert list((await stub.GetSessionRisk(asked, metadata=OWN)).risk.silent) == []
 
 
 @pytest.mark.usefixtures("session")

@@ -150,3 +150,39 @@ async def test_a_person_is_named_by_every_event(database: Database) -> None:
         assert HANDLERS["ingest"].user_of(from_ingest(one)) == user_id(3)
         assert HANDLERS["fusion"].user_of(from_fusion(one)) == user_id(3)
     assert FusionEvent.FromString(from_fusion(End(3, 1))).HasField("session_settled")
+
+
+async def test_late_results_of_a_settled_session_raise_it(database: Database) -> None:
+    calm, late = Batch(0, 1, 1, [Chunk(1, 0.05)]), Batch(0, 1, 2, [Chunk(2, 0.9, RiskLevel.RISK_LEVEL_CRITICAL)])
+    await ingest(database, calm, End(0, 1), late)
+    await fuse(database, calm, End(0, 1))
+    before = (await assessed(database))[-1].assessment
+    await fuse(database, late)
+    after = (await assessed(database))[-1].assessment
+    assert after.session_id == before.session_id
+    assert after.level > before.level
+    assert await calm_sessions(database) == 0
+
+
+async def test_a_session_that_had_ended_before_its_first_result_is_settled_with_it(database: Database) -> None:
+    late = Batch(0, 1, 1, [Chunk(1, 0.05)])
+    await ingest(database, End(0, 1), late)
+    await fuse(database, End(0, 1), late, End(0, 1))
+    assert await calm_sessions(database) == 1
+
+
+async def calm_sessions(database: Database) -> int:
+    async with database.read() as tx:
+        statement = "SELECT count(*) FROM session_features WHERE end_time IS NOT NULL AND highest_level = 'low'"
+        return int(await tx.scalar(statement))
+
+
+@pytest.mark.parametrize("kind", ["modality_silent", "modality_resumed"])
+async def test_silences_of_modalities_change_nothing(database: Database, kind: str) -> None:
+    await ingest(database, Batch(0, 1, 1, [Chunk(1)]))
+    before = await rows_of(database)
+    event = IngestEvent()
+    about = getattr(event, kind)
+    about.user_id, about.anonymous_id, about.session_id = str(user_id(0)), "person-0", str(session_id(1))
+    await apply(database, HANDLERS["ingest"], [event.SerializeToString()])
+    assert await rows_of(database) == before

@@ -16,16 +16,22 @@ _PEOPLE_AT_ONCE = 1000
 _HAPPENINGS_AT_ONCE = 500
 
 _PEOPLE = "SELECT user_id, anonymous_id FROM users WHERE user_id > $1 ORDER BY user_id LIMIT $2"
+# An end comes after something that was fused: before that it teaches nobody anything.
 # A batch whose every result was revised since is not among them: what came of it stands with the newer batch.
 _HAPPENINGS = """
-WITH mine AS MATERIALIZED (SELECT session_id FROM session_states WHERE user_id = $1 AND session_id >= $2)
-SELECT session_id, batch_number, receive_time, NULL AS end_time
-FROM (SELECT DISTINCT session_id, batch_number FROM fusion_results JOIN mine USING (session_id)) told
-JOIN (SELECT session_id, batch_number, min(receive_time) AS receive_time FROM chunk_inputs JOIN mine USING (session_id)
-      GROUP BY session_id, batch_number) received USING (session_id, batch_number)
+WITH mine AS MATERIALIZED (SELECT session_id FROM session_states WHERE user_id = $1 AND session_id >= $2),
+batches AS MATERIALIZED (
+    SELECT session_id, batch_number, receive_time
+    FROM (SELECT DISTINCT session_id, batch_number FROM fusion_results JOIN mine USING (session_id)) told
+    JOIN (SELECT session_id, batch_number, min(receive_time) AS receive_time FROM chunk_inputs
+          JOIN mine USING (session_id) GROUP BY session_id, batch_number) received USING (session_id, batch_number)
+),
+begun AS MATERIALIZED (SELECT session_id, min(receive_time) AS receive_time FROM batches GROUP BY session_id)
+SELECT session_id, batch_number, receive_time, NULL AS end_time, receive_time AS told_at FROM batches
 UNION ALL
-SELECT session_id, NULL, receive_time, end_time FROM session_ends WHERE user_id = $1 AND session_id >= $2
-ORDER BY receive_time, session_id, batch_number NULLS LAST
+SELECT session_id, NULL, e.receive_time, e.end_time, greatest(e.receive_time, begun.receive_time)
+FROM session_ends e LEFT JOIN begun USING (session_id) WHERE user_id = $1 AND session_id >= $2
+ORDER BY told_at, session_id, batch_number NULLS LAST
 """
 _RESULTS = """
 SELECT r.* FROM unnest($1::uuid[], $2::bigint[]) AS wanted (session_id, batch_number)

@@ -1,6 +1,6 @@
 """session_states and session_ends, both by session_id."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,7 @@ from libs.common.db.database import Transaction
 from services.fusion.fold import Standing
 from services.fusion.records import SessionEnd, SessionRisk
 from services.fusion.session_state import LevelCause, SessionState
+from services.fusion.store import silences
 from services.fusion.store.result_rows import result_in
 from services.fusion.vocabulary import Direction, Level
 
@@ -71,6 +72,28 @@ async def write_end(tx: Transaction, end: SessionEnd) -> None:
     )
 
 
+async def read_known(tx: Transaction, session_ids: Collection[UUID]) -> set[UUID]:
+    """Those of which something is fused."""
+    rows = await tx.driver.fetch("SELECT session_id FROM session_states WHERE session_id = ANY($1)", session_ids)
+    return {row["session_id"] for row in rows}
+
+
+async def read_ends(tx: Transaction, session_ids: Collection[UUID]) -> dict[UUID, SessionEnd]:
+    """Of those that have ended."""
+    if not session_ids:
+        return {}
+    rows = await tx.driver.fetch(
+        "SELECT e.*, u.anonymous_id FROM session_ends e JOIN users u USING (user_id) WHERE session_id = ANY($1)",
+        session_ids,
+    )
+    return {
+        row["session_id"]: SessionEnd(
+            row["user_id"], row["anonymous_id"], row["session_id"], row["end_time"], row["receive_time"]
+        )
+        for row in rows
+    }
+
+
 async def read_owner(tx: Transaction, session_id: UUID) -> UUID | None:
     """The person of a session of which something is fused."""
     owner: UUID | None = await tx.driver.fetchval(
@@ -90,6 +113,7 @@ async def read_risk(tx: Transaction, session_id: UUID) -> SessionRisk | None:
         latest=result_in(row),
         chunks=row["session_chunks"],
         settled=row["settled"],
+        silences=await silences.read(tx, session_id),
     )
 
 
