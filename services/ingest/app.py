@@ -25,6 +25,7 @@ from libs.common.security.signing_keys import IdentityKeys
 from libs.common.security.tokens import TokenVerifier
 from quietus.common.v1.feed_pb2_grpc import add_FeedServiceServicer_to_server
 from quietus.ingest.v1.analysis_pb2_grpc import add_AnalysisServiceServicer_to_server
+from quietus.ingest.v1.analytics_pb2_grpc import add_AnalyticsServiceServicer_to_server
 from quietus.ingest.v1.ingest_pb2_grpc import add_IngestServiceServicer_to_server
 from quietus.ingest.v1.voice_pb2_grpc import add_VoiceServiceServicer_to_server
 from services.ingest.backfill import IngestBackfill
@@ -32,16 +33,18 @@ from services.ingest.cleaning import VoiceCleaner
 from services.ingest.follower import PeopleHandler
 from services.ingest.service.activity import Activity
 from services.ingest.service.analyses import Analyses
+from services.ingest.service.analytics import Analytics, AnalyticsLimits
 from services.ingest.service.committer import Committer, Limits
 from services.ingest.service.devices import Devices, Rates
 from services.ingest.service.ending import SessionEnds
-from services.ingest.service.exports import ExportLimits, Exports
+from services.ingest.service.exports import READS, ExportLimits, Exports
 from services.ingest.service.predictions import Predictions
 from services.ingest.service.recording import Recorder
 from services.ingest.service.sessions import Sessions
 from services.ingest.service.stream import StreamLimits
 from services.ingest.service.voice import VoiceSessions
 from services.ingest.servicer.analyses import AnalysisServicer
+from services.ingest.servicer.analytics import AnalyticsServicer
 from services.ingest.servicer.sessions import RAW_METHODS, SERVICE, IngestServicer
 from services.ingest.servicer.voice import VoiceServicer
 from services.ingest.settings import IngestSettings
@@ -62,7 +65,15 @@ class Parts:
     availability: Availability
 
 
-def make_parts(settings: IngestSettings, database: Database, metrics: Metrics, clock: Clock = utc_now) -> Parts:
+def make_parts(
+    settings: IngestSettings,
+    database: Database,
+    metrics: Metrics,
+    clock: Clock = utc_now,
+    reading: Database | None = None,
+) -> Parts:
+    """`reading` is for what reads much, so that it takes no connection from what comes in."""
+    reading = reading or database
     tail = Tail(database, metrics)
     limits = Limits(
         settings.group_max_predictions,
@@ -86,7 +97,7 @@ def make_parts(settings: IngestSettings, database: Database, metrics: Metrics, c
     )
     sessions = Sessions(database, Access(database), timedelta(days=settings.retention_days), grace, clock)
     predictions = Predictions(database, sessions, committer, availability, devices, activity, stream_limits)
-    exports = Exports(database, sessions, ExportLimits(settings.exports_max_concurrent, settings.stream_idle_seconds))
+    exports = Exports(reading, sessions, ExportLimits(settings.exports_max_concurrent, settings.stream_idle_seconds))
     ends = SessionEnds(database, activity, timedelta(seconds=settings.session_silence_seconds), clock)
     page_tokens = PageTokens(settings.page_token_secret.encode())
     servicers = (
@@ -95,6 +106,7 @@ def make_parts(settings: IngestSettings, database: Database, metrics: Metrics, c
             IngestServicer(sessions, predictions, exports, page_tokens, clock),
             SERVICE,
         ),
+        _analytics_servicer(settings, reading),
         Servicer(
             add_FeedServiceServicer_to_server,
             FeedServicer(database, tail, IngestBackfill()),
@@ -103,6 +115,13 @@ def make_parts(settings: IngestSettings, database: Database, metrics: Metrics, c
         *_record_servicers(settings, database, page_tokens, clock),
     )
     return Parts(ServerParts(NAME, servicers, RAW_METHODS), committer, tail, activity, ends, availability)
+
+
+def _analytics_servicer(settings: IngestSettings, reading: Database) -> Servicer:
+    limits = AnalyticsLimits(settings.analytics_max_concurrent, settings.analytics_statement_seconds)
+    analytics = Analytics(reading, Access(reading), limits)
+    service = "quietus.ingest.v1.AnalyticsService"
+    return Servicer(add_AnalyticsServiceServicer_to_server, AnalyticsServicer(analytics), service)
 
 
 def _record_servicers(
@@ -145,7 +164,8 @@ async def compose(settings: IngestSettings, metrics: Metrics) -> Running:
     # Predictions in flight are many small objects without cycles: looking for those costs a tenth of the throughput.
     gc.set_threshold(100_000, 50, 100)
     database = open_database(settings)
-    parts = make_parts(settings, database, metrics)
+    reading = Database(settings.database_url, NAME, settings.analytics_max_concurrent + READS)
+    parts = make_parts(settings, database, metrics, reading=reading)
     keys = IdentityKeys(settings.identity_address)
     token = ServiceToken(settings.identity_address, settings.api_key_path(NAME))
     followers = [
@@ -166,6 +186,7 @@ async def compose(settings: IngestSettings, metrics: Metrics) -> Running:
     async def close() -> None:
         await token.close()
         await keys.close()
+        await reading.close()
         await database.close()
 
     return Running(

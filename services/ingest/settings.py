@@ -44,3 +44,5 @@ class IngestSettings(CommonSettings):
     stream_idle_seconds: float = Field(default=300, gt=0, description="a stream that neither sends nor reads is ended")
 
     exports_max_concurrent: int = Field(default=16, ge=1, description="ExportSession calls; each holds one page")
+    analytics_max_concurrent: int = Field(default=2, ge=1, le=8, description="questions; beyond they are refused")
+    analytics_statement_seconds: float = Field(default=5, gt=0, le=60)

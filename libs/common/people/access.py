@@ -1,6 +1,6 @@
 """Whose data a caller may reach. Who is refused learns nothing: not even whether the person or the thing exists."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -68,6 +68,15 @@ class Access:
         """Once for each person in the answer."""
         for user_id in sorted(set(seen)):
             await self._audit(tx, caller, user_id)
+
+    async def people_for(self, tx: Transaction, caller: Caller, anonymous_ids: Collection[str]) -> Sequence[Person]:
+        """A counselor's people whom a request names, all of them. Raises PERMISSION_DENIED NOT_YOUR_PERSON."""
+        if caller.role == ROLE_COUNSELOR and caller.user_id is not None:
+            people = await store.people_in_care(tx, caller.user_id, anonymous_ids)
+            if len(people) == len(set(anonymous_ids)):
+                await self.audit_looks(tx, caller, (person.user_id for person in people))
+                return people
+        raise AppError(ErrorKind.PERMISSION_DENIED, "NOT_YOUR_PERSON")
 
     async def check_owner(
         self,

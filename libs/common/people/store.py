@@ -1,6 +1,6 @@
 """All SQL on the people of a slice. Every look-up is by a primary key or by the unique anonymous_id."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -55,12 +55,17 @@ async def end_care(tx: "Transaction", counselor_id: UUID, user_id: UUID) -> None
 
 
 async def person_in_care(tx: "Transaction", counselor_id: UUID, anonymous_id: str) -> Person | None:
-    row = await tx.fetch_one(
+    return next(iter(await people_in_care(tx, counselor_id, [anonymous_id])), None)
+
+
+async def people_in_care(tx: "Transaction", counselor_id: UUID, anonymous_ids: Collection[str]) -> list[Person]:
+    """Those of them who are."""
+    rows = await tx.fetch_all(
         "SELECT user_id, anonymous_id FROM users JOIN care_assignments USING (user_id)"
-        " WHERE anonymous_id = :anonymous_id AND counselor_id = :counselor_id",
-        {"counselor_id": counselor_id, "anonymous_id": anonymous_id},
+        " WHERE anonymous_id = ANY(:anonymous_ids) AND counselor_id = :counselor_id",
+        {"counselor_id": counselor_id, "anonymous_ids": list(anonymous_ids)},
     )
-    return None if row is None else Person(row.user_id, row.anonymous_id)
+    return [Person(row.user_id, row.anonymous_id) for row in rows]
 
 
 async def is_in_care(tx: "Transaction", counselor_id: UUID, user_id: UUID) -> bool:

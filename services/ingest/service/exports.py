@@ -17,8 +17,8 @@ from services.ingest.vocabulary import Modality
 
 PART_PREDICTIONS = 500
 PART_TRANSCRIPT_BYTES = 1024 * 1024
-# Pages that are read at the same time; most connections of the pool stay for what comes in.
-READS = 2
+# Pages that are read at the same time.
+READS = 1
 RETRY_AFTER_SECONDS = 5.0
 
 

@@ -35,6 +35,8 @@ SESSIONS = Table(
     CheckConstraint("status IN ('ACTIVE', 'ENDED')", name="valid_status"),
     CheckConstraint("end_cause IN ('BY_WORD', 'SILENCE', 'AGE')", name="valid_end_cause"),
     Index("idx_sessions_user_id", "user_id", "started_at", "id"),
+    # For analytics of everybody, who find predictions by their sessions.
+    Index("idx_sessions_started_at", "started_at"),
     Index("idx_sessions_active", "receive_time", "id", postgresql_where=text("status = 'ACTIVE'")),
 )
 
