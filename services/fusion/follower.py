@@ -15,6 +15,7 @@ from quietus.ingest.v1.events_pb2 import (
     PredictionsCommitted,
     SessionEnded,
     SessionStarted,
+    VoiceSessionRecorded,
 )
 from services.fusion import telling
 from services.fusion.fold import Models
