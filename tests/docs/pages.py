@@ -10,6 +10,7 @@ PAGES = sorted(
         ROOT / "README.md",
         *(ROOT / "docs").glob("*.md"),
         *(ROOT / "docs" / "adr").glob("*.md"),
+        *(ROOT / "docs" / "science").glob("*.md"),
         *(ROOT / "libs").glob("**/README.md"),
         *(ROOT / "services").glob("*/README.md"),
     ]

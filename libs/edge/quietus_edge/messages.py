@@ -102,18 +102,18 @@ def _text(text: Text, seal: Seal | None) -> contract.TextPrediction:
         distress_probability=_score(text.distress_probability, "text.distress_probability"),
         confidence=_score(text.confidence, "text.confidence"),
         valence=None if text.valence is None else _score(text.valence, "text.valence"),
-        cues=_cues(text.cues) if text.cues else None,
+        cues=cues(text.cues) if text.cues else None,
         sealed_transcript=sealed,
         transcript_state=state,
         model_version=text.model_version,
     )
 
 
-def _cues(cues: TextCues) -> contract.TextCues:
+def cues(said: TextCues) -> contract.TextCues:
     signals = [
-        _named(contract.CrisisSignal.DESCRIPTOR, name, "text.cues.crisis_signals") for name in cues.crisis_signals
+        _named(contract.CrisisSignal.DESCRIPTOR, name, "text.cues.crisis_signals") for name in said.crisis_signals
     ]
-    return contract.TextCues(**{**asdict(cues), "crisis_signals": signals})
+    return contract.TextCues(**{**asdict(said), "crisis_signals": signals})
 
 
 def _distribution(shares: Mapping[str, float], where: str) -> EmotionDistribution | None:
