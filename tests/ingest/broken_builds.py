@@ -1,12 +1,13 @@
 """Ingest as it must not be: each function breaks one promise, until the patch is undone."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from services.ingest.content.chunk import ID
 from services.ingest.grouping import Batch, Ledger, Outcome, Refusal
+from services.ingest.senders import Sender
 from services.ingest.service import recording, stream
 from services.ingest.service.recording import Recorder
 from services.ingest.vocabulary import Modality, Reason
@@ -14,6 +15,7 @@ from services.ingest.vocabulary import Modality, Reason
 Break = Callable[[pytest.MonkeyPatch], None]
 _decide = Ledger.decide
 _commit = Recorder.commit
+_event = recording._event
 
 
 def acknowledges_before_commit(patch: pytest.MonkeyPatch) -> None:
@@ -84,11 +86,13 @@ def takes_a_conflict_for_a_duplicate(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Ledger, "decide", decide)
 
 
-def stores_after_the_end(patch: pytest.MonkeyPatch) -> None:
-    async def closed(tx: object, group: Sequence[Batch]) -> Mapping[bytes, object]:
-        return {}
+def forgets_who_numbers(patch: pytest.MonkeyPatch) -> None:
+    """Numbers of all senders become the same."""
+    patch.setattr(Sender, "first_number", 0)
 
-    patch.setattr(recording, "_closed_sessions", closed)
+
+def tells_nothing_as_late(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(recording, "_event", lambda batch, indexes, ends: _event(batch, indexes, {}))
 
 
 def acknowledges_the_next_number(patch: pytest.MonkeyPatch) -> None:
@@ -108,6 +112,7 @@ BREAKS: Sequence[Break] = (
     lets_the_last_interval_stand,
     tells_the_feed_of_duplicates,
     takes_a_conflict_for_a_duplicate,
-    stores_after_the_end,
+    forgets_who_numbers,
+    tells_nothing_as_late,
     acknowledges_the_next_number,
 )

@@ -1,6 +1,7 @@
 """What clients of one person do to a real server, and whether the model explains what comes of it."""
 
 import asyncio
+import time
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +30,8 @@ from tests.ingest.protocol_model import (
 )
 
 SESSIONS, STREAMS = 2, 2
+# As exactly as receive times are kept.
+MILLISECOND = 1_000_000
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
 Contents = tuple[Shape, ...]
@@ -37,21 +40,28 @@ Contents = tuple[Shape, ...]
 @dataclass
 class Session:
     messages: SessionMessages
-    world: World = field(default_factory=World)
+    world: World
     feed: list[Told] = field(default_factory=list)
     clients: dict[int, Client] = field(default_factory=dict)
-    sent: list[Batch] = field(default_factory=list)
-    next_number: int = 1
+    sent: tuple[list[Batch], ...] = field(default_factory=lambda: tuple([] for _ in range(STREAMS)))
+    # Nanoseconds since 1970, by the server's clock; 0 while it is active.
+    end_time: int = 0
+    next_numbers: list[int] = field(default_factory=lambda: [1] * STREAMS)
+    # The first is who sends when nobody is named.
+    sender_ids: Sequence[str] = field(default_factory=lambda: ("", *(str(uuid7()) for _ in range(STREAMS - 1))))
 
     @property
     def id(self) -> str:
         return str(self.messages.session_id)
 
-    def fixed(self, content: Contents, gap: int = 1) -> Batch:
-        """A batch gets its number once."""
-        self.next_number += gap
-        self.sent.append(Batch(self.next_number, content))
-        return self.sent[-1]
+    def fixed(self, stream: int, contents: Sequence[Contents], gap: int = 1) -> list[Batch]:
+        """Batches get their numbers once, from the sender that the stream is of."""
+        batches = []
+        for content in contents:
+            self.next_numbers[stream] += gap
+            batches.append(Batch(self.next_numbers[stream], content, stream))
+        self.sent[stream].extend(batches)
+        return batches
 
 
 class Acts:
@@ -62,6 +72,7 @@ class Acts:
         self.person = server.suite.person()
         self.past: list[Session] = []
         self.events: list[Event] = []
+        self.quiet_time = 0
 
     async def begin(self) -> None:
         self.first_position, _ = await self.server.outbox(0)
@@ -77,7 +88,10 @@ class Acts:
         )
         answers = [await self._call("StartSession", request) for _ in range(2)]
         assert answers[0] == answers[1]
-        return Session(messages)
+        session = Session(messages, World(grace=self.server.grace))
+        for stream in range(STREAMS):
+            assert isinstance(await self._client(session, stream), Client)
+        return session
 
     async def _call(self, method: str, request: object) -> Any:
         stub = self.server.suite.stub
@@ -90,7 +104,7 @@ class Acts:
             return client
         await self.leave(session, stream)
         client = Client(self.person, self.server.suite.channel)
-        await client.write(ingest_pb2.StreamPredictionsRequest(open=ingest_pb2.OpenStream(session_id=session.id)))
+        await client.write(_opening(session, stream))
         try:
             opened = (await client.read()).opened
         except grpc.aio.AioRpcError as error:
@@ -136,7 +150,9 @@ class Acts:
         return Lane((batch,), (), lost=True)
 
     def _request(self, session: Session, batch: Batch) -> ingest_pb2.RecordPredictionsRequest:
-        return ingest_pb2.RecordPredictionsRequest(session_id=session.id, batch=session.messages.batch(batch))
+        return ingest_pb2.RecordPredictionsRequest(
+            session_id=session.id, batch=session.messages.batch(batch), sender_id=session.sender_ids[batch.sender]
+        )
 
     async def end(self, session: Session) -> Lane:
         end_time = session.messages.start_time if session.world.ended else make.now()
@@ -163,9 +179,9 @@ class Acts:
             message, reason = bad_message(session.id, client.newest, bad)
             await client.write(message)
             heard = await client.hears_the_end(Heard())
-            ended = session.world.ended and heard.reason == SESSION_ENDED
+            ended = session.world.is_closed and heard.reason == SESSION_ENDED
             assert ended or (heard.code, heard.reason) == (INVALID, reason)
-            assert session.world.ended or len(heard.outcomes) == len(batches)
+            assert session.world.is_closed or len(heard.outcomes) == len(batches)
         await self.leave(session, stream)
         assert isinstance(heard, Heard)
         if batches:
@@ -177,7 +193,7 @@ class Acts:
         await client.write(bad_opening(session.id, bad))
         heard = await client.hears_the_end(Heard())
         missing = bad in {"unknown", "somebody else"}
-        reason = "SESSION_NOT_FOUND" if missing else "INVALID_FIELD" if bad == "no id" else "STREAM_NOT_OPENED"
+        reason = "SESSION_NOT_FOUND" if missing else "INVALID_FIELD" if bad.startswith("no ") else "STREAM_NOT_OPENED"
         code = grpc.StatusCode.NOT_FOUND if missing else INVALID
         assert (heard.code, heard.reason) == (code, reason)
 
@@ -192,7 +208,7 @@ class Acts:
         heard = await client.hears(Heard()) if isinstance(client, Client) else client
         if heard.code:
             await self.leave(session, 0)
-            if not session.world.ended:
+            if not session.world.is_closed:
                 assert (heard.code, heard.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "CREDIT_EXCEEDED")
                 assert len(heard.outcomes) == CREDIT_BATCHES
         await self.round({}, {index: [Lane(tuple(batches), heard.answers)]})
@@ -231,6 +247,7 @@ class Acts:
             session.world = found
 
     async def read_feed(self) -> None:
+        """Whatever is new was received after the last time."""
         self.position, events = await self.server.outbox(self.position)
         by_id = {session.id: session for session in (*self.past, *self.sessions)}
         for event in events:
@@ -240,6 +257,17 @@ class Acts:
             session = by_id[content.session_id]
             if told := session.messages.told(event):
                 session.feed.append(told)
+            self._check_times(session, event)
+        self.quiet_time = time.time_ns()
+
+    def _check_times(self, session: Session, event: Event) -> None:
+        """What is told as late was received after the end."""
+        if event.HasField("session_ended"):
+            session.end_time = event.session_ended.receive_time.ToNanoseconds()
+        if event.HasField("predictions_committed"):
+            received = event.predictions_committed.receive_time.ToNanoseconds()
+            assert event.predictions_committed.late == bool(session.end_time and received > session.end_time)
+            assert received > self.quiet_time - MILLISECOND
 
     async def check_what_is_kept(self) -> None:
         await self.read_feed()
@@ -268,3 +296,8 @@ class Acts:
         for session in (*self.past, *self.sessions):
             for client in session.clients.values():
                 client.call.cancel()
+
+
+def _opening(session: Session, stream: int) -> ingest_pb2.StreamPredictionsRequest:
+    sender_id = session.sender_ids[stream]
+    return ingest_pb2.StreamPredictionsRequest(open=ingest_pb2.OpenStream(session_id=session.id, sender_id=sender_id))

@@ -26,7 +26,9 @@ _PATH = "/quietus.ingest.v1.IngestService/StreamPredictions"
 class Server:
     """An ingest service that can be drained; its successor finds the same database."""
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, grace: bool) -> None:
+        """`grace` says whether sessions take predictions after their end."""
+        self.grace = grace
         self.database = Database(dsn_for(dsn, slice_role("ingest")), "ingest", 4)
         self._suite: suite.Suite | None = None
         self._running = AsyncExitStack()
@@ -38,6 +40,8 @@ class Server:
 
     async def start(self) -> None:
         settings = {"credit_max_batches": CREDIT_BATCHES, "group_interval_milliseconds": 0}
+        if not self.grace:
+            settings["session_grace_seconds"] = 0
         self._suite = await self._running.enter_async_context(suite.running(self.database, **settings))
 
     async def drain(self) -> None:

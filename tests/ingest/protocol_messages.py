@@ -17,6 +17,7 @@ from tests.ingest.protocol_model import (
     CHUNKS,
     END,
     MODALITIES,
+    NUMBERS,
     SAYINGS,
     TEXT,
     VISION,
@@ -146,11 +147,12 @@ BAD_MESSAGES = (
     "number below zero",
     "empty batch",
     "too large",
+    "number too large",
     "opened again",
     "no message",
     "nothing",
 )
-BAD_OPENINGS = ("batch first", "nothing first", "no id", "unknown", "somebody else")
+BAD_OPENINGS = ("batch first", "nothing first", "no id", "no sender", "unknown", "somebody else")
 
 
 def bad_message(session_id: str, newest: int, bad: str) -> tuple[object, str]:
@@ -160,6 +162,7 @@ def bad_message(session_id: str, newest: int, bad: str) -> tuple[object, str]:
         "number again": make.batch(newest, [one]),
         "number zero": make.batch(0, [one]),
         "number below zero": make.batch(-1, [one]),
+        "number too large": make.batch(NUMBERS, [one]),
         "empty batch": make.batch(newest + 1, []),
         "too large": make.batch(newest + 1, [one] * 5001) if bad == "too large" else None,
     }
@@ -170,7 +173,12 @@ def bad_message(session_id: str, newest: int, bad: str) -> tuple[object, str]:
         return b"\x12\xff", "MALFORMED_MESSAGE"
     if bad == "nothing":
         return b"", "BATCH_EMPTY"
-    reason = {"empty batch": "BATCH_EMPTY", "too large": "BATCH_TOO_LARGE"}.get(bad, "BATCH_NUMBER_NOT_GROWING")
+    reasons = {
+        "empty batch": "BATCH_EMPTY",
+        "too large": "BATCH_TOO_LARGE",
+        "number too large": "BATCH_NUMBER_TOO_LARGE",
+    }
+    reason = reasons.get(bad, "BATCH_NUMBER_NOT_GROWING")
     return ingest_pb2.StreamPredictionsRequest(batch=batch[bad]), reason
 
 
@@ -179,5 +187,8 @@ def bad_opening(session_id: str, bad: str) -> object:
         return ingest_pb2.StreamPredictionsRequest(batch=make.batch(1, [make.vision()]))
     if bad == "nothing first":
         return b""
+    if bad == "no sender":
+        opening = ingest_pb2.OpenStream(session_id=session_id, sender_id="no id")
+        return ingest_pb2.StreamPredictionsRequest(open=opening)
     named = {"no id": "no id", "unknown": str(uuid7())}.get(bad, session_id)
     return ingest_pb2.StreamPredictionsRequest(open=ingest_pb2.OpenStream(session_id=named))

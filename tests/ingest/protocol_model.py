@@ -63,10 +63,21 @@ class Shape:
         return replace(self, said=Said(self.said.kept))
 
 
+# Each sender of a session counts its batches for itself; the numbers of all but the first are moved by this.
+NUMBERS = 2**40
+
+
 @dataclass(frozen=True)
 class Batch:
+    """`sender` is its place among those of the session."""
+
     number: int
     shapes: tuple[Shape, ...]
+    sender: int = 0
+
+    @property
+    def kept_number(self) -> int:
+        return self.sender * NUMBERS + self.number
 
 
 END: Literal["END"] = "END"
@@ -107,8 +118,9 @@ Told: TypeAlias = tuple[int, tuple[Shape, ...]] | Literal["END"]
 
 @dataclass(frozen=True)
 class World:
-    """What a session has come to."""
+    """What a session has come to. `grace` says whether it takes predictions after its end."""
 
+    grace: bool = True
     stored: Mapping[tuple[int, int], Kept] = field(default_factory=dict)
     windows: Mapping[int, int] = field(default_factory=dict)
     ended: bool = False
@@ -118,7 +130,11 @@ class World:
         if step == END:
             return (self if self.ended else replace(self, ended=True, feed=(*self.feed, END))), None
         assert isinstance(step, Batch)
-        return (self, SESSION_ENDED) if self.ended else self._taken(step)
+        return (self, SESSION_ENDED) if self.is_closed else self._taken(step)
+
+    @property
+    def is_closed(self) -> bool:
+        return self.ended and not self.grace
 
     def _taken(self, batch: Batch) -> tuple["World", Outcome]:
         stored, windows = dict(self.stored), dict(self.windows)
@@ -138,10 +154,10 @@ class World:
                 else:
                     refusals.append((index, name, "CONFLICT"))
             else:
-                stored[shape.key] = Kept(shape.kept, batch.number, index)
+                stored[shape.key] = Kept(shape.kept, batch.kept_number, index)
                 accepted.append(shape.kept)
-        told: tuple[Told, ...] = ((batch.number, tuple(accepted)),) if accepted else ()
-        world = World(stored, windows, self.ended, self.feed + told)
+        told: tuple[Told, ...] = ((batch.kept_number, tuple(accepted)),) if accepted else ()
+        world = replace(self, stored=stored, windows=windows, feed=self.feed + told)
         return world, Outcome(batch.number, len(accepted), duplicates, tuple(refusals))
 
 

@@ -14,16 +14,19 @@ from tests.ingest.protocol_client import Server
 from tests.ingest.protocol_machine import ProtocolMachine
 from tests.support import postgres
 
-EXAMPLES = int(os.environ.get("QUIETUS_TEST_PROTOCOL_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("QUIETUS_TEST_PROTOCOL_EXAMPLES", "12"))
 # The first that fails is the last.
 ENOUGH = 200
 
 
-@pytest.fixture
-def machine(postgres_admin_dsn: str, template_database: str) -> Iterator[type[ProtocolMachine]]:
+@pytest.fixture(params=[True])
+def machine(
+    request: pytest.FixtureRequest, postgres_admin_dsn: str, template_database: str
+) -> Iterator[type[ProtocolMachine]]:
+    """The parameter says whether sessions take predictions after their end."""
     with asyncio.Runner() as loop:
         dsn = loop.run(postgres.create_database(postgres_admin_dsn, template_database))
-        running = loop.run(_started(dsn))
+        running = loop.run(_started(dsn, grace=request.param))
 
         class Machine(ProtocolMachine):
             server = running
@@ -35,12 +38,13 @@ def machine(postgres_admin_dsn: str, template_database: str) -> Iterator[type[Pr
         loop.run(postgres.drop_database(postgres_admin_dsn, dsn))
 
 
-async def _started(dsn: str) -> Server:
-    server = Server(dsn)
+async def _started(dsn: str, *, grace: bool) -> Server:
+    server = Server(dsn, grace)
     await server.start()
     return server
 
 
+@pytest.mark.parametrize("machine", [True, False], ids=["with grace", "without grace"], indirect=True)
 def test_the_protocol_is_what_the_model_says(machine: type[ProtocolMachine]) -> None:
     run_state_machine_as_test(machine, settings=_settings(EXAMPLES))
 
