@@ -1,4 +1,5 @@
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,7 +10,8 @@ import pytest
 
 from quietus.ingest.v1 import predictions_pb2 as contract
 from quietus.ingest.v1.ingest_pb2 import REFUSAL_REASON_CONFLICT, Credit
-from quietus_edge import Chunk, EdgeClient
+from quietus_edge import Chunk, EdgeClient, TextCues, messages
+from quietus_edge.cues import lexicon
 from quietus_edge.errors import (
     DeliveryError,
     FlushTimeoutError,
@@ -318,6 +320,54 @@ async def test_a_live_session_does_not_wait_for_the_backlog(suite: FakeSuite, sp
             await live.record(vision=vision())
             await asyncio.wait_for(taken.wait(), 10)
     assert [session_id for session_id, _, _ in suite.stored] == [str(live.session_id)]
+
+
+async def test_cues_and_valence_come_from_the_transcript_unless_the_app_gives_its_own(
+    suite: FakeSuite, spool: Path
+) -> None:
+    async with client(suite, spool) as edge:
+        async with edge.session() as session:
+            await session.record(text=text(transcript="Niko sawa, but I am sad about my family"))
+            own = TextCues(extractor_version="app-7", language="sw", topics=("work",))
+            await session.record(text=text(transcript="I want to die", cues=own, valence=0.25))
+            await session.record(text=text(transcript="I want to die", cues=TextCues()))
+            await session.record(text=text())
+        await edge.flush(10)
+    found, given, silenced, wordless = (one.text for one in suite.predictions)
+    assert (found.cues.extractor_version, found.cues.code_switching) == (lexicon().version, True)
+    assert (list(found.cues.deflections), list(found.cues.topics)) == (["niko_sawa"], ["family"])
+    assert found.valence < 0
+    assert (given.cues, given.valence) == (messages.cues(own), 0.25)
+    assert silenced.cues == contract.TextCues()
+    assert silenced.valence <= -0.5
+    assert not wordless.HasField("cues")
+    assert not wordless.HasField("valence")
+
+
+async def test_a_signal_that_only_the_transcript_tells_is_danger_to_the_spool(spool: Path) -> None:
+    offline = FakeSuite()
+    offline.address = "127.0.0.1:1"
+    async with client(offline, spool) as edge, edge.session() as session:
+        await session.record(text=text(transcript="I am going to end it tonight"))
+        await session.record(text=text(transcript="We went for a walk"))
+    with sqlite3.connect(f"file:{spool}?mode=ro", uri=True) as file:
+        assert file.execute("SELECT danger FROM records ORDER BY rowid").fetchall() == [(1,), (0,)]
+
+
+@pytest.mark.parametrize("has_key", [False, True])
+async def test_what_was_said_stands_nowhere_in_the_spool(suite: FakeSuite, spool: Path, has_key: bool) -> None:
+    marker = "purple walruses recite my sorrow"
+    suite.key_pair = make_key_pair("a passphrase") if has_key else None
+    suite.acknowledge.clear()
+    async with client(suite, spool) as edge, edge.session() as session:
+        await session.record(text=text(transcript=marker))
+        with pytest.raises(InvalidInputError) as refused:
+            await session.record(text=text(transcript=marker, distress_probability=2.0))
+        written = b"".join(path.read_bytes() for path in spool.parent.iterdir())
+        suite.acknowledge.set()
+    assert b"text-1" in written
+    assert b"walruses" not in written
+    assert "walruses" not in str(refused.value)
 
 
 async def test_a_transcript_is_sealed_for_the_person_and_their_chunk(suite: FakeSuite, spool: Path) -> None:

@@ -89,7 +89,8 @@ class TextCues:
 class Text:
     """From a language model. `risk_level` is low, medium, high or critical; `valence` lies in [-1, 1].
 
-    The transcript is sealed for the person before anything is written, and never leaves the device unsealed.
+    `transcript` is what was said. Where `cues` or `valence` are not given, record() finds them in it. Then it is sealed
+    for the person before anything is written, and never leaves the device unsealed.
     """
 
     risk_level: str

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from quietus.ingest.v1.predictions_pb2 import Prediction
 from quietus_edge import messages
+from quietus_edge.cues.hearing import with_cues
 from quietus_edge.errors import InvalidInputError
 from quietus_edge.ids import uuid7
 from quietus_edge.keys import Keys
@@ -72,7 +73,11 @@ class Session:
     ) -> Chunk:
         """record(), and facts that the spool keeps in the same transaction."""
         chunk = chunk or self._window_until_now()
-        seal = await self._keys.seal_for(chunk.chunk_id) if text and text.transcript else None
+        seal = None
+        if text and text.transcript:
+            # Off the event loop: the lists are read the first time, and a text may be long.
+            text = await asyncio.to_thread(with_cues, text)
+            seal = await self._keys.seal_for(chunk.chunk_id)
         predictions = messages.predictions(chunk, vision, audio, text, seal)
         async with self._succession:
             if chunk.end - self._start > LONGEST_SESSION:
