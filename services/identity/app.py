@@ -21,6 +21,7 @@ from services.identity.housekeeping import keep_house
 from services.identity.passwords import Passwords
 from services.identity.service import signing
 from services.identity.service.care import Care
+from services.identity.service.consents import Consents
 from services.identity.service.devices import Devices
 from services.identity.service.exchanges import Exchanges
 from services.identity.service.hashing import PasswordPool
@@ -29,6 +30,7 @@ from services.identity.service.people import People
 from services.identity.service.sealing_keys import SealingKeys
 from services.identity.service.signing import SigningKeys
 from services.identity.servicer.care import CareServicer
+from services.identity.servicer.consents import ConsentServicer
 from services.identity.servicer.devices import DeviceServicer
 from services.identity.servicer.keys import KeyServicer
 from services.identity.servicer.tokens import TokenServicer
@@ -83,6 +85,7 @@ def _servicers(
     devices = Devices(database, keyring, utc_now)
     sealing_keys = SealingKeys(database, utc_now)
     care = Care(database, utc_now)
+    consents = Consents(database, utc_now)
     package = "quietus.identity.v1"
     return [
         Servicer(
@@ -95,5 +98,6 @@ def _servicers(
         ),
         Servicer(contract.add_DeviceServiceServicer_to_server, DeviceServicer(devices), f"{package}.DeviceService"),
         Servicer(contract.add_KeyServiceServicer_to_server, KeyServicer(sealing_keys), f"{package}.KeyService"),
+        Servicer(contract.add_ConsentServiceServicer_to_server, ConsentServicer(consents), f"{package}.ConsentService"),
         Servicer(contract.add_CareServiceServicer_to_server, CareServicer(care, page_tokens), f"{package}.CareService"),
     ]

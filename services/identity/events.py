@@ -1,4 +1,4 @@
-"""What identity tells the other services: each change of people, keys and care, as one event under the person."""
+"""What identity tells the others: each change of people, keys, care and consent, as one event under the person."""
 
 from datetime import datetime
 from uuid import UUID
@@ -54,6 +54,13 @@ def care_ended(counselor_id: UUID, user_id: UUID, anonymous_id: str, at: datetim
         counselor_id=str(counselor_id), user_id=str(user_id), anonymous_id=anonymous_id, event_time=to_timestamp(at)
     )
     return _outbox(user_id, events_pb2.Event(care_ended=event))
+
+
+def consent_changed(user_id: UUID, anonymous_id: str, research: bool, at: datetime) -> OutboxEvent:
+    event = events_pb2.ConsentChanged(
+        user_id=str(user_id), anonymous_id=anonymous_id, research=research, event_time=to_timestamp(at)
+    )
+    return _outbox(user_id, events_pb2.Event(consent_changed=event))
 
 
 def _outbox(user_id: UUID, event: events_pb2.Event) -> OutboxEvent:

@@ -162,6 +162,18 @@ CARE_ASSIGNMENTS = Table(
     Index("idx_care_assignments_user_id", "user_id"),
 )
 
+RESEARCH_CONSENTS = Table(
+    "research_consents",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    _person(),
+    _moment("granted_at", nullable=False),
+    _moment("withdrawn_at"),
+    # At most one that stands; users.consent_research says whether one does.
+    Index("idx_research_consents_standing", "user_id", unique=True, postgresql_where=text("withdrawn_at IS NULL")),
+    Index("idx_research_consents_user_id", "user_id"),
+)
+
 SIGNING_KEYS = Table(
     "signing_keys",
     METADATA,

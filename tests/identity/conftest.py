@@ -76,6 +76,7 @@ class Client:
         self.tokens = identity_pb2_grpc.TokenServiceStub(connection)
         self.devices = identity_pb2_grpc.DeviceServiceStub(connection)
         self.keys = identity_pb2_grpc.KeyServiceStub(connection)
+        self.consents = identity_pb2_grpc.ConsentServiceStub(connection)
         self.care = identity_pb2_grpc.CareServiceStub(connection)
 
     async def log_in(self, email: str, password: str = PASSWORD) -> str:
@@ -95,6 +96,10 @@ class Client:
             counselor_anonymous_id=counselor.anonymous_id, anonymous_id=person.anonymous_id, consent=True
         )
         await self.care.AssignCare(request, metadata=self.admin)
+
+    async def consent(self, person: Person, granted: bool) -> identity_pb2.ResearchConsent:
+        request = identity_pb2.SetResearchConsentRequest(consent=granted)
+        return (await self.consents.SetResearchConsent(request, metadata=person.metadata)).consent
 
     async def device(self, person: Person) -> identity_pb2.RegisterDeviceResponse:
         request = identity_pb2.RegisterDeviceRequest(request_id=str(uuid4()), name="phone")

@@ -1,9 +1,11 @@
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from argon2 import PasswordHasher
 
 from services.identity import api_keys, people
+from services.identity.consents import NEVER_SAID, ResearchConsent
 from services.identity.passwords import Passwords
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -66,3 +68,10 @@ def test_an_api_key_is_found_by_its_hash_and_shown_nowhere_else() -> None:
     assert len(key.prefix) <= 10
     assert key.secret not in repr(key)
     assert api_keys.new_api_key().secret != key.secret
+
+
+def test_a_clock_that_was_set_back_changes_no_order() -> None:
+    now = datetime(2026, 5, 1, tzinfo=UTC)
+    granted = NEVER_SAID.changed(True, now)
+    withdrawn = granted.changed(False, now - timedelta(hours=1))
+    assert (granted.change_time, withdrawn) == (now, ResearchConsent(False, now + timedelta.resolution))

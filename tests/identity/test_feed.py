@@ -23,6 +23,8 @@ async def a_life(client: Client) -> tuple[Person, Person]:
     await client.keys.RegisterKey(KEY, metadata=person.metadata)
     await client.care.EndCare(ending(counselor, person), metadata=client.admin)
     await client.assign(counselor, person)
+    for granted in (True, False, True):
+        await client.consent(person, granted)
     return counselor, person
 
 
@@ -75,7 +77,11 @@ async def test_the_feed_tells_a_life_in_order(client: Client) -> None:
         "public_key_registered",
         "care_ended",
         "care_assigned",
+        "consent_changed",
+        "consent_changed",
+        "consent_changed",
     ]
+    assert [event.consent_changed.research for event in mine[5:]] == [True, False, True]
     created, assigned, key = mine[0].user_created, mine[1].care_assigned, mine[2].public_key_registered
     assert (created.anonymous_id, created.timezone) == (person.anonymous_id, "Africa/Nairobi")
     assert assigned.counselor_id == str(ids[counselor.anonymous_id])
@@ -104,5 +110,6 @@ async def test_what_changes_nothing_tells_nothing(client: Client) -> None:
     await client.assign(counselor, person)
     await client.keys.RegisterKey(KEY, metadata=person.metadata)
     await client.log_in(person.email)
+    await client.consent(person, True)
 
     assert await followed(client) == before

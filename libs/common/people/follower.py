@@ -8,11 +8,19 @@ from libs.common.feed.handler import FeedEvent, UnknownEvent
 from libs.common.people import store
 from libs.common.timestamps import to_datetime
 from quietus.common.v1.options_pb2 import ROLE_USER
-from quietus.identity.v1.events_pb2 import CareAssigned, CareEnded, Event, PublicKeyRegistered, UserCreated
+from quietus.identity.v1.events_pb2 import (
+    CareAssigned,
+    CareEnded,
+    ConsentChanged,
+    Event,
+    PublicKeyRegistered,
+    UserCreated,
+)
 
 
 class IdentityHandler:
-    """A FeedHandler. A slice that keeps sealing keys overrides `public_key_registered`."""
+    """A FeedHandler. A slice that keeps sealing keys overrides `public_key_registered`, one that exports for research
+    `consent_changed`."""
 
     def user_of(self, event: bytes) -> UUID | None:
         happened = Event.FromString(event)
@@ -25,6 +33,8 @@ class IdentityHandler:
                 return UUID(happened.care_assigned.user_id)
             case "care_ended":
                 return UUID(happened.care_ended.user_id)
+            case "consent_changed":
+                return UUID(happened.consent_changed.user_id)
             case _:
                 raise UnknownEvent
 
@@ -40,6 +50,8 @@ class IdentityHandler:
                     await self.care_assigned(tx, happened.care_assigned)
                 case "care_ended":
                     await self.care_ended(tx, happened.care_ended)
+                case "consent_changed":
+                    await self.consent_changed(tx, happened.consent_changed)
                 case _:
                     raise UnknownEvent
 
@@ -53,6 +65,9 @@ class IdentityHandler:
 
     async def public_key_registered(self, tx: Transaction, registered: PublicKeyRegistered) -> None:
         """Nothing, in a slice that seals nothing."""
+
+    async def consent_changed(self, tx: Transaction, changed: ConsentChanged) -> None:
+        """Nothing, in a slice that exports nothing."""
 
     async def care_assigned(self, tx: Transaction, assigned: CareAssigned) -> None:
         user_id = UUID(assigned.user_id)

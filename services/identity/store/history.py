@@ -27,6 +27,11 @@ FROM (
     SELECT 'care_assigned', created_at, user_id, NULL, NULL, counselor_id FROM care_assignments
     UNION ALL
     SELECT 'care_ended', ended_at, user_id, NULL, NULL, counselor_id FROM care_assignments WHERE ended_at IS NOT NULL
+    UNION ALL
+    SELECT 'consent_granted', granted_at, user_id, NULL, NULL, NULL FROM research_consents
+    UNION ALL
+    SELECT 'consent_withdrawn', withdrawn_at, user_id, NULL, NULL, NULL FROM research_consents
+    WHERE withdrawn_at IS NOT NULL
 ) AS told
 JOIN users USING (user_id) JOIN user_roles USING (user_id) JOIN roles ON roles.id = user_roles.role_id
 ORDER BY users.user_id, told.kind <> 'user_created', told.at, told.kind
@@ -56,7 +61,16 @@ class CareChanged:
     ended: bool
 
 
-Happening = Created | KeyRegistered | CareChanged
+@dataclass(frozen=True)
+class ConsentChanged:
+    """To research: granted, or withdrawn."""
+
+    person: Person
+    granted: bool
+    at: datetime
+
+
+Happening = Created | KeyRegistered | CareChanged | ConsentChanged
 
 
 async def read(tx: Transaction) -> AsyncIterator[Happening]:
@@ -68,5 +82,7 @@ async def read(tx: Transaction) -> AsyncIterator[Happening]:
                 yield Created(person)
             elif row.kind == "public_key_registered":
                 yield KeyRegistered(person, row.key_id, public_key_of(row), row.at)
+            elif row.kind in ("consent_granted", "consent_withdrawn"):
+                yield ConsentChanged(person, row.kind == "consent_granted", row.at)
             else:
                 yield CareChanged(person, row.counselor_id, row.at, ended=row.kind == "care_ended")

@@ -2,6 +2,7 @@
 
 from services.ingest.tables.analyses import ANALYSIS_RECORDS
 from services.ingest.tables.base import METADATA, SCHEMA
+from services.ingest.tables.consents import RESEARCH_CONSENTS
 from services.ingest.tables.predictions import AUDIO_PREDICTIONS, TEXT_PREDICTIONS, VISION_PREDICTIONS
 from services.ingest.tables.sealing_keys import SEALING_KEYS
 from services.ingest.tables.sessions import SENDER_CLOCKS, SESSION_SENDERS, SESSIONS
@@ -15,6 +16,7 @@ __all__ = [
     "METADATA",
     "MODALITY_HEARTBEATS",
     "MODALITY_SILENCES",
+    "RESEARCH_CONSENTS",
     "SCHEMA",
     "SEALING_KEYS",
     "SENDER_CLOCKS",

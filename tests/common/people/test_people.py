@@ -23,7 +23,14 @@ from quietus.common.v1.options_pb2 import (
     ROLE_USER,
     Role,
 )
-from quietus.identity.v1.events_pb2 import CareAssigned, CareEnded, Event, PublicKeyRegistered, UserCreated
+from quietus.identity.v1.events_pb2 import (
+    CareAssigned,
+    CareEnded,
+    ConsentChanged,
+    Event,
+    PublicKeyRegistered,
+    UserCreated,
+)
 from tests.conftest import MakeDatabase
 
 NOW = Timestamp(seconds=1_800_000_000)
@@ -47,6 +54,11 @@ CARED_FOR = Event(
 LEFT_ALONE = Event(
     care_ended=CareEnded(
         counselor_id=str(COUNSELOR), user_id=str(PERSON.user_id), anonymous_id=PERSON.anonymous_id, event_time=NOW
+    )
+)
+CONSENTED = Event(
+    consent_changed=ConsentChanged(
+        user_id=str(PERSON.user_id), anonymous_id=PERSON.anonymous_id, research=True, event_time=NOW
     )
 )
 KEY_REGISTERED = Event(public_key_registered=PublicKeyRegistered(user_id=str(PERSON.user_id), public_key=bytes(32)))
@@ -93,7 +105,7 @@ async def rows(database: Database, statement: str) -> list[tuple[object, ...]]:
 async def test_feed_tells_who_is_who(database: Database) -> None:
     async with database.transaction() as tx:
         await ensure_user(tx, PERSON.user_id, PERSON.anonymous_id)
-    await follow(database, CREATED, CREATED, KEY_REGISTERED)
+    await follow(database, CREATED, CREATED, KEY_REGISTERED, CONSENTED)
     people = await rows(database, "SELECT user_id, anonymous_id, timezone FROM users")
     assert people == [(PERSON.user_id, PERSON.anonymous_id, "Africa/Nairobi")]
 
@@ -112,7 +124,7 @@ async def test_care_begins_and_ends(database: Database) -> None:
     assert await rows(database, "SELECT * FROM care_assignments") == []
 
 
-@pytest.mark.parametrize("event", [CREATED, CARED_FOR, LEFT_ALONE, KEY_REGISTERED])
+@pytest.mark.parametrize("event", [CREATED, CARED_FOR, LEFT_ALONE, KEY_REGISTERED, CONSENTED])
 def test_every_event_is_about_its_person(event: Event) -> None:
     assert IdentityHandler().user_of(event.SerializeToString()) == PERSON.user_id
 

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from quietus.common.v1 import options_pb2 as quietus_dot_common_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n quietus/identity/v1/events.proto\x12\x13quietus.identity.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fquietus/common/v1/options.proto\"\x87\x02\n\x05\x45vent\x12\x38\n\x0cuser_created\x18\x01 \x01(\x0b\x32 .quietus.identity.v1.UserCreatedH\x00\x12I\n\x15public_key_registered\x18\x02 \x01(\x0b\x32(.quietus.identity.v1.PublicKeyRegisteredH\x00\x12:\n\rcare_assigned\x18\x03 \x01(\x0b\x32!.quietus.identity.v1.CareAssignedH\x00\x12\x34\n\ncare_ended\x18\x04 \x01(\x0b\x32\x1e.quietus.identity.v1.CareEndedH\x00\x42\x07\n\x05\x65vent\"\x9d\x01\n\x0bUserCreated\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x02 \x01(\t\x12%\n\x04role\x18\x03 \x01(\x0e\x32\x17.quietus.common.v1.Role\x12\x10\n\x08timezone\x18\x04 \x01(\t\x12.\n\nevent_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x90\x01\n\x13PublicKeyRegistered\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x02 \x01(\t\x12\x0e\n\x06key_id\x18\x03 \x01(\t\x12\x12\n\npublic_key\x18\x04 \x01(\x0c\x12.\n\nevent_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"{\n\x0c\x43\x61reAssigned\x12\x14\n\x0c\x63ounselor_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x03 \x01(\t\x12.\n\nevent_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"x\n\tCareEnded\x12\x14\n\x0c\x63ounselor_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x03 \x01(\t\x12.\n\nevent_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n quietus/identity/v1/events.proto\x12\x13quietus.identity.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fquietus/common/v1/options.proto\"\xc7\x02\n\x05\x45vent\x12\x38\n\x0cuser_created\x18\x01 \x01(\x0b\x32 .quietus.identity.v1.UserCreatedH\x00\x12I\n\x15public_key_registered\x18\x02 \x01(\x0b\x32(.quietus.identity.v1.PublicKeyRegisteredH\x00\x12:\n\rcare_assigned\x18\x03 \x01(\x0b\x32!.quietus.identity.v1.CareAssignedH\x00\x12\x34\n\ncare_ended\x18\x04 \x01(\x0b\x32\x1e.quietus.identity.v1.CareEndedH\x00\x12>\n\x0f\x63onsent_changed\x18\x05 \x01(\x0b\x32#.quietus.identity.v1.ConsentChangedH\x00\x42\x07\n\x05\x65vent\"\x9d\x01\n\x0bUserCreated\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x02 \x01(\t\x12%\n\x04role\x18\x03 \x01(\x0e\x32\x17.quietus.common.v1.Role\x12\x10\n\x08timezone\x18\x04 \x01(\t\x12.\n\nevent_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x90\x01\n\x13PublicKeyRegistered\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x02 \x01(\t\x12\x0e\n\x06key_id\x18\x03 \x01(\t\x12\x12\n\npublic_key\x18\x04 \x01(\x0c\x12.\n\nevent_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"{\n\x0c\x43\x61reAssigned\x12\x14\n\x0c\x63ounselor_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x03 \x01(\t\x12.\n\nevent_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"x\n\tCareEnded\x12\x14\n\x0c\x63ounselor_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x03 \x01(\t\x12.\n\nevent_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"y\n\x0e\x43onsentChanged\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x02 \x01(\t\x12\x10\n\x08research\x18\x03 \x01(\x08\x12.\n\nevent_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,13 +34,15 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'quietus.identity.v1.events_
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EVENT']._serialized_start=124
-  _globals['_EVENT']._serialized_end=387
-  _globals['_USERCREATED']._serialized_start=390
-  _globals['_USERCREATED']._serialized_end=547
-  _globals['_PUBLICKEYREGISTERED']._serialized_start=550
-  _globals['_PUBLICKEYREGISTERED']._serialized_end=694
-  _globals['_CAREASSIGNED']._serialized_start=696
-  _globals['_CAREASSIGNED']._serialized_end=819
-  _globals['_CAREENDED']._serialized_start=821
-  _globals['_CAREENDED']._serialized_end=941
+  _globals['_EVENT']._serialized_end=451
+  _globals['_USERCREATED']._serialized_start=454
+  _globals['_USERCREATED']._serialized_end=611
+  _globals['_PUBLICKEYREGISTERED']._serialized_start=614
+  _globals['_PUBLICKEYREGISTERED']._serialized_end=758
+  _globals['_CAREASSIGNED']._serialized_start=760
+  _globals['_CAREASSIGNED']._serialized_end=883
+  _globals['_CAREENDED']._serialized_start=885
+  _globals['_CAREENDED']._serialized_end=1005
+  _globals['_CONSENTCHANGED']._serialized_start=1007
+  _globals['_CONSENTCHANGED']._serialized_end=1128
 # @@protoc_insertion_point(module_scope)

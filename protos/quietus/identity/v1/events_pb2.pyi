@@ -28,6 +28,7 @@ class Event(_message.Message):
     PUBLIC_KEY_REGISTERED_FIELD_NUMBER: _builtins.int
     CARE_ASSIGNED_FIELD_NUMBER: _builtins.int
     CARE_ENDED_FIELD_NUMBER: _builtins.int
+    CONSENT_CHANGED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def user_created(self) -> Global___UserCreated:
         """A person was created."""
@@ -44,6 +45,10 @@ class Event(_message.Message):
     def care_ended(self) -> Global___CareEnded:
         """A care assignment ended."""
 
+    @_builtins.property
+    def consent_changed(self) -> Global___ConsentChanged:
+        """A person consented to research, or no longer does."""
+
     def __init__(
         self,
         *,
@@ -51,12 +56,13 @@ class Event(_message.Message):
         public_key_registered: Global___PublicKeyRegistered | None = ...,
         care_assigned: Global___CareAssigned | None = ...,
         care_ended: Global___CareEnded | None = ...,
+        consent_changed: Global___ConsentChanged | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["care_assigned", b"care_assigned", "care_ended", b"care_ended", "event", b"event", "public_key_registered", b"public_key_registered", "user_created", b"user_created"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["care_assigned", b"care_assigned", "care_ended", b"care_ended", "consent_changed", b"consent_changed", "event", b"event", "public_key_registered", b"public_key_registered", "user_created", b"user_created"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["care_assigned", b"care_assigned", "care_ended", b"care_ended", "event", b"event", "public_key_registered", b"public_key_registered", "user_created", b"user_created"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["care_assigned", b"care_assigned", "care_ended", b"care_ended", "consent_changed", b"consent_changed", "event", b"event", "public_key_registered", b"public_key_registered", "user_created", b"user_created"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["user_created", "public_key_registered", "care_assigned", "care_ended"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["user_created", "public_key_registered", "care_assigned", "care_ended", "consent_changed"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -213,3 +219,39 @@ class CareEnded(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CareEnded: _TypeAlias = CareEnded  # noqa: Y015
+
+@_typing.final
+class ConsentChanged(_message.Message):
+    """A person consented to research, or no longer does. Nobody has who never said so."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    ANONYMOUS_ID_FIELD_NUMBER: _builtins.int
+    RESEARCH_FIELD_NUMBER: _builtins.int
+    EVENT_TIME_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """The person."""
+    anonymous_id: _builtins.str
+    """The person's identifier outside."""
+    research: _builtins.bool
+    """Whether the person's data may be exported for research."""
+    @_builtins.property
+    def event_time(self) -> _timestamp_pb2.Timestamp:
+        """When. Grows with each change of a person."""
+
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        anonymous_id: _builtins.str = ...,
+        research: _builtins.bool = ...,
+        event_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous_id", b"anonymous_id", "event_time", b"event_time", "research", b"research", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConsentChanged: _TypeAlias = ConsentChanged  # noqa: Y015

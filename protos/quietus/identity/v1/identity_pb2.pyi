@@ -655,6 +655,121 @@ class GetWrappedKeyResponse(_message.Message):
 Global___GetWrappedKeyResponse: _TypeAlias = GetWrappedKeyResponse  # noqa: Y015
 
 @_typing.final
+class SetResearchConsentRequest(_message.Message):
+    """What a person says about research."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONSENT_FIELD_NUMBER: _builtins.int
+    consent: _builtins.bool
+    """The person's data may be exported for research. False withdraws."""
+    def __init__(
+        self,
+        *,
+        consent: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetResearchConsentRequest: _TypeAlias = SetResearchConsentRequest  # noqa: Y015
+
+@_typing.final
+class SetResearchConsentResponse(_message.Message):
+    """What stands now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONSENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def consent(self) -> Global___ResearchConsent:
+        """The consent."""
+
+    def __init__(
+        self,
+        *,
+        consent: Global___ResearchConsent | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetResearchConsentResponse: _TypeAlias = SetResearchConsentResponse  # noqa: Y015
+
+@_typing.final
+class GetResearchConsentRequest(_message.Message):
+    """Asks what the caller consents to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetResearchConsentRequest: _TypeAlias = GetResearchConsentRequest  # noqa: Y015
+
+@_typing.final
+class GetResearchConsentResponse(_message.Message):
+    """What the caller consents to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONSENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def consent(self) -> Global___ResearchConsent:
+        """The consent."""
+
+    def __init__(
+        self,
+        *,
+        consent: Global___ResearchConsent | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetResearchConsentResponse: _TypeAlias = GetResearchConsentResponse  # noqa: Y015
+
+@_typing.final
+class ResearchConsent(_message.Message):
+    """Whether a person's data may be exported for research."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANTED_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    granted: _builtins.bool
+    """It may."""
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When the person last changed it; unset for one who never did, whose data may not be."""
+
+    def __init__(
+        self,
+        *,
+        granted: _builtins.bool = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "granted", b"granted"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResearchConsent: _TypeAlias = ResearchConsent  # noqa: Y015
+
+@_typing.final
 class AssignCareRequest(_message.Message):
     """Names a counselor and a person."""
 

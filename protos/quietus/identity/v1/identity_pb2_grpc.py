@@ -641,6 +641,126 @@ class KeyService:
             _registered_method=True)
 
 
+class ConsentServiceStub:
+    """Keeps what a person consents to. Nobody else can.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.SetResearchConsent = channel.unary_unary(
+                '/quietus.identity.v1.ConsentService/SetResearchConsent',
+                request_serializer=quietus_dot_identity_dot_v1_dot_identity__pb2.SetResearchConsentRequest.SerializeToString,
+                response_deserializer=quietus_dot_identity_dot_v1_dot_identity__pb2.SetResearchConsentResponse.FromString,
+                _registered_method=True)
+        self.GetResearchConsent = channel.unary_unary(
+                '/quietus.identity.v1.ConsentService/GetResearchConsent',
+                request_serializer=quietus_dot_identity_dot_v1_dot_identity__pb2.GetResearchConsentRequest.SerializeToString,
+                response_deserializer=quietus_dot_identity_dot_v1_dot_identity__pb2.GetResearchConsentResponse.FromString,
+                _registered_method=True)
+
+
+class ConsentServiceServicer:
+    """Keeps what a person consents to. Nobody else can.
+    """
+
+    def SetResearchConsent(self, request, context):
+        """Says whether the caller's data may be exported for research. Idempotent. A withdrawal counts for every later export.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetResearchConsent(self, request, context):
+        """Returns what the caller consents to.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_ConsentServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'SetResearchConsent': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetResearchConsent,
+                    request_deserializer=quietus_dot_identity_dot_v1_dot_identity__pb2.SetResearchConsentRequest.FromString,
+                    response_serializer=quietus_dot_identity_dot_v1_dot_identity__pb2.SetResearchConsentResponse.SerializeToString,
+            ),
+            'GetResearchConsent': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetResearchConsent,
+                    request_deserializer=quietus_dot_identity_dot_v1_dot_identity__pb2.GetResearchConsentRequest.FromString,
+                    response_serializer=quietus_dot_identity_dot_v1_dot_identity__pb2.GetResearchConsentResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'quietus.identity.v1.ConsentService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('quietus.identity.v1.ConsentService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class ConsentService:
+    """Keeps what a person consents to. Nobody else can.
+    """
+
+    @staticmethod
+    def SetResearchConsent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quietus.identity.v1.ConsentService/SetResearchConsent',
+            quietus_dot_identity_dot_v1_dot_identity__pb2.SetResearchConsentRequest.SerializeToString,
+            quietus_dot_identity_dot_v1_dot_identity__pb2.SetResearchConsentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetResearchConsent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quietus.identity.v1.ConsentService/GetResearchConsent',
+            quietus_dot_identity_dot_v1_dot_identity__pb2.GetResearchConsentRequest.SerializeToString,
+            quietus_dot_identity_dot_v1_dot_identity__pb2.GetResearchConsentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
 class CareServiceStub:
     """Says which counselor cares for whom.
     """

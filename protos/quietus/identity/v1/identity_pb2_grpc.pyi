@@ -258,6 +258,49 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
 
 def add_KeyServiceServicer_to_server(servicer: KeyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
+class ConsentServiceStub:
+    """Keeps what a person consents to. Nobody else can."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> ConsentServiceAsyncStub: ...
+    SetResearchConsent: _grpc.UnaryUnaryMultiCallable[_identity_pb2.SetResearchConsentRequest, _identity_pb2.SetResearchConsentResponse]
+    """Says whether the caller's data may be exported for research. Idempotent. A withdrawal counts for every later export."""
+    GetResearchConsent: _grpc.UnaryUnaryMultiCallable[_identity_pb2.GetResearchConsentRequest, _identity_pb2.GetResearchConsentResponse]
+    """Returns what the caller consents to."""
+
+@_typing.type_check_only
+class ConsentServiceAsyncStub(ConsentServiceStub):
+    """Keeps what a person consents to. Nobody else can."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    SetResearchConsent: _aio.UnaryUnaryMultiCallable[_identity_pb2.SetResearchConsentRequest, _identity_pb2.SetResearchConsentResponse]  # type: ignore[assignment]
+    """Says whether the caller's data may be exported for research. Idempotent. A withdrawal counts for every later export."""
+    GetResearchConsent: _aio.UnaryUnaryMultiCallable[_identity_pb2.GetResearchConsentRequest, _identity_pb2.GetResearchConsentResponse]  # type: ignore[assignment]
+    """Returns what the caller consents to."""
+
+class ConsentServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Keeps what a person consents to. Nobody else can."""
+
+    @_abc_1.abstractmethod
+    def SetResearchConsent(
+        self,
+        request: _identity_pb2.SetResearchConsentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_pb2.SetResearchConsentResponse, _abc.Awaitable[_identity_pb2.SetResearchConsentResponse]]:
+        """Says whether the caller's data may be exported for research. Idempotent. A withdrawal counts for every later export."""
+
+    @_abc_1.abstractmethod
+    def GetResearchConsent(
+        self,
+        request: _identity_pb2.GetResearchConsentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_pb2.GetResearchConsentResponse, _abc.Awaitable[_identity_pb2.GetResearchConsentResponse]]:
+        """Returns what the caller consents to."""
+
+def add_ConsentServiceServicer_to_server(servicer: ConsentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
 class CareServiceStub:
     """Says which counselor cares for whom."""
 
