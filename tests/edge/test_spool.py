@@ -196,31 +196,6 @@ async def test_one_process_at_a_time(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("damage", ["garbage", "truncated", "flipped"])
-async def test_a_broken_file_is_moved_aside_and_named(tmp_path: Path, damage: str) -> None:
-    path = tmp_path / "spool"
-    async with spool_at(path) as spool:
-        key = await new_session(spool)
-        for seconds in range(200):
-            await append(spool, key, seconds)
-    content = bytearray(path.read_bytes())
-    if damage == "garbage":
-        content[:] = b"not a database at all, whatever its name" * 100
-    elif damage == "truncated":
-        del content[len(content) // 2 :]
-    else:
-        content[8192:20480] = bytes(byte ^ 0xFF for byte in content[8192:20480])
-    path.write_bytes(content)
-    async with spool_at(path) as spool:
-        assert spool.moved_aside
-        assert spool.moved_aside.read_bytes() == content
-        assert spool.totals.waiting_predictions == 0
-        await append(spool, await new_session(spool))
-    async with spool_at(path) as spool:
-        assert spool.moved_aside is None
-        assert spool.totals.waiting_predictions == 1
-
-
 async def test_a_file_of_another_version_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "spool"
     async with spool_at(path):

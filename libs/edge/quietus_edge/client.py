@@ -71,7 +71,10 @@ class EdgeClient:
         self._sender = Sender(self._connection, self._spool, self._reports, self._limits)
         self._looking_up = asyncio.create_task(self._keys.run(self._connection, self._reports))
         if self._spool.moved_aside:
-            moved = f"the spool was broken and lies at {self._spool.moved_aside} now"
+            kept = self._spool.totals.waiting_predictions
+            moved = (
+                f"the spool was broken and lies at {self._spool.moved_aside} now; {kept} predictions of it were whole"
+            )
             self._reports.tell(Problem("SPOOL_BROKEN", moved))
         for key in await self._spool.run(_end_what_a_dead_process_left):
             self._sender.wake(key)

@@ -27,6 +27,12 @@ class SpoolLockedError(EdgeError):
     reason = "SPOOL_LOCKED"
 
 
+class SpoolBrokenError(EdgeError):
+    """The spool file was damaged while it was open. What is whole in it is kept when it is opened again."""
+
+    reason = "SPOOL_BROKEN"
+
+
 class SessionEndedError(EdgeError):
     """The session has ended; it takes no more predictions."""
 

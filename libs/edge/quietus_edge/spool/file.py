@@ -8,43 +8,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from quietus_edge.errors import EdgeError, SpoolLockedError
+from quietus_edge.spool import schema
+from quietus_edge.spool.salvage import salvage
 
-SCHEMA_VERSION = 1
-SCHEMA = """
-CREATE TABLE sessions (
-    session_key INTEGER PRIMARY KEY,
-    session_id TEXT NOT NULL UNIQUE,
-    start_us INTEGER NOT NULL,
-    end_us INTEGER,
-    last_capture_us INTEGER NOT NULL,
-    skew_us INTEGER,
-    started INTEGER NOT NULL DEFAULT 0,
-    next_batch_number INTEGER NOT NULL DEFAULT 1
-) STRICT;
-CREATE TABLE records (
-    record_key INTEGER PRIMARY KEY,
-    session_key INTEGER NOT NULL REFERENCES sessions (session_key) ON DELETE CASCADE,
-    batch_number INTEGER,
-    danger INTEGER NOT NULL,
-    predictions INTEGER NOT NULL,
-    content BLOB NOT NULL
-) STRICT;
-CREATE INDEX records_by_batch ON records (session_key, batch_number);
-CREATE INDEX records_to_drop ON records (record_key) WHERE batch_number IS NULL AND danger = 0;
-CREATE TABLE counters (
-    name TEXT NOT NULL,
-    reason TEXT NOT NULL,
-    count INTEGER NOT NULL,
-    PRIMARY KEY (name, reason)
-) STRICT;
-CREATE TABLE facts (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
-"""
+# The last one: tables are no longer there, or hold what isn't even text.
+DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
+SUFFIXES = ("", "-wal", "-shm")
 WAL_LIMIT_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class OpenFile:
-    """A checked file. `moved_aside` is where a broken one went, if there was one."""
+    """A checked file. `moved_aside` is where a broken one went, if there was one; what was whole in it is here."""
 
     connection: sqlite3.Connection
     lock: sqlite3.Connection
@@ -59,12 +34,14 @@ def open_file(path: Path) -> OpenFile:
     """SpoolLockedError while another process has it; EdgeError when it can't be opened at all."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite gives its log the same rights
         lock = _lock(path)
     except (OSError, sqlite3.Error) as error:
         raise EdgeError(f"the spool {path} can't be opened: {error}") from error
     try:
-        moved_aside = None if _is_sound(path) else _move_aside(path)
+        if _salvaged(path).exists() and not path.exists():  # its salvage was interrupted when it was done
+            _salvaged(path).rename(path)
+        _make_private(path)
+        moved_aside = None if _is_sound(path) else _renew(path)
         return OpenFile(_connect(path), lock, moved_aside)
     except (OSError, sqlite3.Error) as error:
         lock.close()
@@ -90,20 +67,44 @@ def _lock(path: Path) -> sqlite3.Connection:
 def _is_sound(path: Path) -> bool:
     try:
         with closing(sqlite3.connect(path)) as connection:
-            return bool(connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
+            schema.prepare(connection)
+            return schema.is_sound(connection)
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        if error.sqlite_errorcode & 0xFF in DAMAGED:
             return False
         raise
+    except UnicodeDecodeError:  # SQLite names what it doesn't understand
+        return False
+
+
+def _renew(path: Path) -> Path:
+    """Puts what is whole in a broken file in its place. Where the broken one went."""
+    salvaged = _salvaged(path)
+    for suffix in SUFFIXES:
+        Path(f"{salvaged}{suffix}").unlink(missing_ok=True)
+    _make_private(salvaged)
+    with closing(_connect(salvaged)) as connection:
+        salvage(path, connection)
+    moved_to = _move_aside(path)
+    salvaged.rename(path)
+    return moved_to
+
+
+def _salvaged(path: Path) -> Path:
+    return path.with_name(f"{path.name}.salvaged")
+
+
+def _make_private(path: Path) -> None:
+    """SQLite gives its log the same rights."""
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 
 def _move_aside(path: Path) -> Path:
     target = path.with_name(f"{path.name}.broken-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
-    for suffix in ("", "-wal", "-shm"):
+    for suffix in SUFFIXES:
         part = Path(f"{path}{suffix}")
         if part.exists():
             part.rename(f"{target}{suffix}")
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     return target
 
 
@@ -116,10 +117,11 @@ def _connect(path: Path) -> sqlite3.Connection:
     # What was acknowledged doesn't linger in free pages of a device that may be lost.
     connection.execute("PRAGMA secure_delete = ON")
     connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version == 0:
-        connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-    elif version != SCHEMA_VERSION:
+    schema.prepare(connection)
+    found = schema.version(connection)
+    if found == 0:
+        schema.create(connection)
+    elif found != schema.VERSION:
         connection.close()
         raise EdgeError(f"the spool {path} was made by another version of quietus-edge")
     return connection

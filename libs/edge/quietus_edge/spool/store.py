@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from quietus.ingest.v1.predictions_pb2 import TRANSCRIPT_STATE_NO_KEY, Prediction, PredictionBatch
-from quietus_edge.errors import InvalidInputError, SessionEndedError, SpoolFullError
+from quietus_edge.errors import InvalidInputError, SessionEndedError, SpoolBrokenError, SpoolFullError
 from quietus_edge.spool.rows import Batch, SpooledSession, Totals, batch, instant, microseconds
+from quietus_edge.spool.schema import is_whole
 
 ROW_OVERHEAD_BYTES = 256
 MOST_RECORDS_IN_A_BATCH = 32
@@ -59,14 +60,15 @@ class Store:
 
     def session(self, key: int) -> SpooledSession | None:
         row = self._db.execute(
-            "SELECT session_id, start_us, end_us, skew_us, started,"
+            f"SELECT session_id, start_us, end_us, skew_us, started, {is_whole('sessions')},"  # noqa: S608
             " (SELECT count(*) FROM records r WHERE r.session_key = s.session_key)"
             " FROM sessions s WHERE session_key = ?",
             (key,),
         ).fetchone()
         if row is None:
             return None
-        session_id, start, end, skew, started, waiting = row
+        session_id, start, end, skew, started, whole, waiting = row
+        _check(whole)
         return SpooledSession(
             key,
             UUID(session_id),
@@ -169,11 +171,12 @@ class Store:
     def fixed_batches(self, key: int) -> list[Batch]:
         """Batches that were fixed before and may have been sent, in order."""
         contents: dict[int, list[bytes]] = {}
-        for number, content in self._db.execute(
-            "SELECT batch_number, content FROM records WHERE session_key = ? AND batch_number IS NOT NULL"
-            " ORDER BY batch_number, record_key",
+        for number, content, whole in self._db.execute(
+            f"SELECT batch_number, content, {is_whole('records')} FROM records"  # noqa: S608
+            " WHERE session_key = ? AND batch_number IS NOT NULL ORDER BY batch_number, record_key",
             (key,),
         ):
+            _check(whole)
             contents.setdefault(number, []).append(content)
         skew = self._skew(key)
         return [batch(number, parts, skew) for number, parts in contents.items()]
@@ -181,13 +184,14 @@ class Store:
     def fix_batch(self, key: int, max_predictions: int) -> Batch | None:
         """Gives the oldest records the session's next number, for good. None when there are none."""
         rows = self._db.execute(
-            "SELECT record_key, predictions, content FROM records WHERE session_key = ? AND batch_number IS NULL"
-            " ORDER BY record_key LIMIT ?",
+            f"SELECT record_key, predictions, content, {is_whole('records')} FROM records"  # noqa: S608
+            " WHERE session_key = ? AND batch_number IS NULL ORDER BY record_key LIMIT ?",
             (key, MOST_RECORDS_IN_A_BATCH),
         ).fetchall()
         contents: list[bytes] = []
         last, total = -1, 0
-        for record_key, predictions, content in rows:
+        for record_key, predictions, content, whole in rows:
+            _check(whole)
             total += predictions
             if contents and total > max_predictions:
                 break
@@ -232,7 +236,8 @@ class Store:
 
     def set_fact(self, name: str, value: bytes) -> None:
         self._db.execute(
-            "INSERT INTO facts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", (name, value)
+            "INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            (name, value),
         )
 
     def _count(self, name: str, reason: str, by: int) -> None:
@@ -244,3 +249,9 @@ class Store:
             " ON CONFLICT (name, reason) DO UPDATE SET count = count + excluded.count",
             (name, reason, by),
         )
+
+
+def _check(whole: int) -> None:
+    """What isn't as it was written is never sent."""
+    if not whole:
+        raise SpoolBrokenError("the spool file is damaged")

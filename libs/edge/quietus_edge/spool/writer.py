@@ -11,7 +11,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from quietus_edge.errors import EdgeError, SpoolFullError
+from quietus_edge.errors import EdgeError, SpoolBrokenError, SpoolFullError
 from quietus_edge.spool.file import open_file
 from quietus_edge.spool.rows import Totals
 from quietus_edge.spool.store import Store
@@ -31,7 +31,8 @@ class _Asked:
 class Spool:
     """A durable store of records on the device. Open it, `run` steps on its Store, close it.
 
-    `totals` is what the last commit left; `moved_aside` is where a broken file went when this one was opened.
+    `totals` is what the last commit left; `moved_aside` is where a broken file went when this one was opened. What was
+    whole in it is in this one.
     """
 
     totals: Totals
@@ -121,6 +122,13 @@ class Spool:
 
 
 def _explained(error: BaseException) -> EdgeError:
-    if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+    if isinstance(error, sqlite3.OperationalError) and _code(error) == sqlite3.SQLITE_FULL:
         return SpoolFullError("the disk is full")
+    if isinstance(error, sqlite3.DatabaseError) and _code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        return SpoolBrokenError("the spool file is damaged")
     return EdgeError(f"the spool failed: {error!r}")
+
+
+def _code(error: sqlite3.Error) -> int:
+    """The primary one; errors that Python itself found have none."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
