@@ -28,15 +28,24 @@ class Errors:
             call.status = call.context.code() or grpc.StatusCode.UNKNOWN
             raise
         except Exception as error:
-            if call.context.cancelled():  # the client went away while the servicer wrote to it
-                call.status = grpc.StatusCode.CANCELLED
-                raise asyncio.CancelledError from error
+            if call.context.cancelled() or isinstance(error, grpc.aio.InternalError):
+                raise _gone(call) from error
             log.error("call failed unexpectedly", method=call.method.path, **describe_failure(error))
             return await _abort(call, AppError(ErrorKind.INTERNAL, "INTERNAL", "internal error"))
+
+
+def _gone(call: Call) -> asyncio.CancelledError:
+    """The client went away while it was written to; gRPC says so a moment after the write has failed."""
+    call.status = grpc.StatusCode.CANCELLED
+    return asyncio.CancelledError()
 
 
 async def _abort(call: Call, error: AppError) -> None:
     call.status = error.kind.value
     call.reason = error.reason
     status = rpc_status.to_status(to_status(error))
-    await call.context.abort(status.code, status.details, (*status.trailing_metadata, (REQUEST_ID, call.request_id)))
+    trailers = (*status.trailing_metadata, (REQUEST_ID, call.request_id))
+    try:
+        await call.context.abort(status.code, status.details, trailers)
+    except grpc.aio.InternalError as failure:
+        raise _gone(call) from failure

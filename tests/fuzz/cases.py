@@ -1,0 +1,88 @@
+"""What is sent: valid messages of a session, some of them mutated. The same seed makes the same mutations."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from random import Random
+from uuid import UUID
+
+from quietus.ingest.v1 import ingest_pb2
+from quietus.ingest.v1.predictions_pb2 import Prediction
+from quietus_edge.ids import uuid7
+from tests.fuzz.mutation import mutate
+from tests.ingest import make
+
+# How many chunks a corpus has: most are sent again, as duplicates or conflicts.
+_CHUNKS = 40
+
+
+@dataclass(frozen=True)
+class Person:
+    """A session that may be spoiled. `start_time` is also its id's."""
+
+    session_id: UUID
+    start_time: datetime
+
+    @classmethod
+    def new(cls) -> "Person":
+        now = make.now()
+        return cls(uuid7(now), now)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Messages of one stream, and whether its client ends it or goes away."""
+
+    name: str
+    messages: Sequence[bytes]
+    goes_away: bool
+
+    def write(self, folder: Path, person: Person) -> Path:
+        file = folder / f"{self.name}.json"
+        said = {
+            "session_id": str(person.session_id),
+            "start_time": person.start_time.isoformat(),
+            "goes_away": self.goes_away,
+            "messages": [message.hex() for message in self.messages],
+        }
+        file.write_text(json.dumps(said))
+        return file
+
+    @classmethod
+    def read(cls, file: Path) -> "tuple[Case, Person]":
+        said = json.loads(file.read_text())
+        person = Person(UUID(said["session_id"]), datetime.fromisoformat(said["start_time"]))
+        return cls(file.stem, list(map(bytes.fromhex, said["messages"])), said["goes_away"]), person
+
+
+class Corpus:
+    """Valid messages of one session."""
+
+    def __init__(self, person: Person, random: Random) -> None:
+        self._person = person
+        times = [person.start_time + timedelta(seconds=5 * number) for number in range(_CHUNKS)]
+        self._chunks = [(uuid7(time, random.getrandbits), time) for time in times]
+
+    def opening(self) -> bytes:
+        opening = ingest_pb2.OpenStream(session_id=str(self._person.session_id))
+        return ingest_pb2.StreamPredictionsRequest(open=opening).SerializeToString()
+
+    def batch(self, number: int, random: Random) -> bytes:
+        size = random.choice((1, 1, 2, 3, 12))
+        batch = make.batch(number, [self._prediction(random) for _ in range(size)])
+        return ingest_pb2.StreamPredictionsRequest(batch=batch).SerializeToString()
+
+    def case(self, name: str, random: Random) -> Case:
+        messages = [self.opening(), *(self.batch(number, random) for number in range(1, random.randrange(2, 7)))]
+        first = 0 if random.random() < 0.1 else 1
+        for place in range(first, len(messages)):
+            if random.random() < 0.4:
+                messages[place] = mutate(messages[place], random)
+        return Case(name, messages, goes_away=random.random() < 0.15)
+
+    def _prediction(self, random: Random) -> Prediction:
+        chunk_id, start = random.choice(self._chunks)
+        kind = random.choice((make.vision, make.audio, make.text))
+        return kind(chunk_id, start)
