@@ -27,6 +27,7 @@ from quietus.common.v1.feed_pb2_grpc import add_FeedServiceServicer_to_server
 from quietus.ingest.v1.analysis_pb2_grpc import add_AnalysisServiceServicer_to_server
 from quietus.ingest.v1.analytics_pb2_grpc import add_AnalyticsServiceServicer_to_server
 from quietus.ingest.v1.ingest_pb2_grpc import add_IngestServiceServicer_to_server
+from quietus.ingest.v1.video_pb2_grpc import add_VideoServiceServicer_to_server
 from quietus.ingest.v1.voice_pb2_grpc import add_VoiceServiceServicer_to_server
 from services.ingest.backfill import IngestBackfill
 from services.ingest.cleaning import VoiceCleaner
@@ -42,10 +43,12 @@ from services.ingest.service.predictions import Predictions
 from services.ingest.service.recording import Recorder
 from services.ingest.service.sessions import Sessions
 from services.ingest.service.stream import StreamLimits
+from services.ingest.service.video import Video
 from services.ingest.service.voice import VoiceSessions
 from services.ingest.servicer.analyses import AnalysisServicer
 from services.ingest.servicer.analytics import AnalyticsServicer
 from services.ingest.servicer.sessions import RAW_METHODS, SERVICE, IngestServicer
+from services.ingest.servicer.video import VideoServicer
 from services.ingest.servicer.voice import VoiceServicer
 from services.ingest.settings import IngestSettings
 from services.ingest.store import sessions
@@ -137,6 +140,11 @@ def _record_servicers(
             add_AnalysisServiceServicer_to_server,
             AnalysisServicer(analyses, page_tokens),
             "quietus.ingest.v1.AnalysisService",
+        ),
+        Servicer(
+            add_VideoServiceServicer_to_server,
+            VideoServicer(Video(database, access, clock), page_tokens, settings.stream_idle_seconds),
+            "quietus.ingest.v1.VideoService",
         ),
         Servicer(
             add_VoiceServiceServicer_to_server,

@@ -25,6 +25,17 @@ CRISIS_SIGNALS = (
     "self_harm",
     "farewell",
 )
+VIDEO_SESSION_TYPES = ("", "monitoring", "check_in", "counseling")
+CLIENT_PLATFORMS = ("", "android", "ios", "web", "desktop", "kiosk")
+
+
+class VideoSessionStatus(StrEnum):
+    ACTIVE = "ACTIVE"
+    ENDED = "ENDED"
+    FAILED = "FAILED"
+
+
+VIDEO_SESSION_STATUSES = ("", *VideoSessionStatus)
 
 
 class TranscriptState(StrEnum):

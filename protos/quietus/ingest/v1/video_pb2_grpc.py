@@ -88,7 +88,7 @@ class VideoServiceServicer:
 
     def RecordVideoEvents(self, request_iterator, context):
         """Takes batches of events and answers each after its commit, in order. A batch is stored as a whole or not at all. The stream ends with
-        INVALID_ARGUMENT INVALID_FIELD, EVENT_REPEATED; NOT_FOUND VIDEO_SESSION_NOT_FOUND; FAILED_PRECONDITION VIDEO_SESSION_ENDED;
+        INVALID_ARGUMENT INVALID_FIELD, also for an event_id or a signal that is repeated; NOT_FOUND VIDEO_SESSION_NOT_FOUND; FAILED_PRECONDITION VIDEO_SESSION_ENDED;
         DEADLINE_EXCEEDED STREAM_IDLE. What was answered before stays; the rest is to be sent again, which changes nothing twice.
         The server may end the stream with OK at any time: open another.
         """

@@ -41,7 +41,7 @@ class VideoServiceStub:
     """Ends a session. Idempotent: the first end stands. NOT_FOUND VIDEO_SESSION_NOT_FOUND."""
     RecordVideoEvents: _grpc.StreamStreamMultiCallable[_video_pb2.RecordVideoEventsRequest, _video_pb2.RecordVideoEventsResponse]
     """Takes batches of events and answers each after its commit, in order. A batch is stored as a whole or not at all. The stream ends with
-    INVALID_ARGUMENT INVALID_FIELD, EVENT_REPEATED; NOT_FOUND VIDEO_SESSION_NOT_FOUND; FAILED_PRECONDITION VIDEO_SESSION_ENDED;
+    INVALID_ARGUMENT INVALID_FIELD, also for an event_id or a signal that is repeated; NOT_FOUND VIDEO_SESSION_NOT_FOUND; FAILED_PRECONDITION VIDEO_SESSION_ENDED;
     DEADLINE_EXCEEDED STREAM_IDLE. What was answered before stays; the rest is to be sent again, which changes nothing twice.
     The server may end the stream with OK at any time: open another.
     """
@@ -69,7 +69,7 @@ class VideoServiceAsyncStub(VideoServiceStub):
     """Ends a session. Idempotent: the first end stands. NOT_FOUND VIDEO_SESSION_NOT_FOUND."""
     RecordVideoEvents: _aio.StreamStreamMultiCallable[_video_pb2.RecordVideoEventsRequest, _video_pb2.RecordVideoEventsResponse]  # type: ignore[assignment]
     """Takes batches of events and answers each after its commit, in order. A batch is stored as a whole or not at all. The stream ends with
-    INVALID_ARGUMENT INVALID_FIELD, EVENT_REPEATED; NOT_FOUND VIDEO_SESSION_NOT_FOUND; FAILED_PRECONDITION VIDEO_SESSION_ENDED;
+    INVALID_ARGUMENT INVALID_FIELD, also for an event_id or a signal that is repeated; NOT_FOUND VIDEO_SESSION_NOT_FOUND; FAILED_PRECONDITION VIDEO_SESSION_ENDED;
     DEADLINE_EXCEEDED STREAM_IDLE. What was answered before stays; the rest is to be sent again, which changes nothing twice.
     The server may end the stream with OK at any time: open another.
     """
@@ -112,7 +112,7 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_video_pb2.RecordVideoEventsResponse], _abc.AsyncIterator[_video_pb2.RecordVideoEventsResponse]]:
         """Takes batches of events and answers each after its commit, in order. A batch is stored as a whole or not at all. The stream ends with
-        INVALID_ARGUMENT INVALID_FIELD, EVENT_REPEATED; NOT_FOUND VIDEO_SESSION_NOT_FOUND; FAILED_PRECONDITION VIDEO_SESSION_ENDED;
+        INVALID_ARGUMENT INVALID_FIELD, also for an event_id or a signal that is repeated; NOT_FOUND VIDEO_SESSION_NOT_FOUND; FAILED_PRECONDITION VIDEO_SESSION_ENDED;
         DEADLINE_EXCEEDED STREAM_IDLE. What was answered before stays; the rest is to be sent again, which changes nothing twice.
         The server may end the stream with OK at any time: open another.
         """
