@@ -1,7 +1,7 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -272,6 +272,65 @@ async def test_a_session_older_than_what_is_kept_is_given_up_aloud(suite: FakeSu
         await edge.flush(10)
         assert edge.status().dropped == {"SESSION_TIME_OUT_OF_BOUNDS": 1}
     assert suite.started == {}
+
+
+async def test_a_session_of_a_clock_that_was_put_right_since_ends_now(suite: FakeSuite, spool: Path) -> None:
+    server_time = datetime.now(UTC)
+    suite.fail_next(
+        "StartSession",
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "SESSION_TIME_OUT_OF_BOUNDS",
+        server_time=server_time.isoformat(),
+    )
+    wrong = server_time + timedelta(days=3)
+    async with client(suite, spool) as edge:
+        async with edge.session(start=wrong) as session:
+            for second in range(3):
+                start = wrong + timedelta(seconds=second)
+                await session.record(vision=vision(), chunk=Chunk.between(start, start + timedelta(seconds=1)))
+        await edge.flush(10)
+        assert edge.status().dropped == {}
+    ends = [one.capture_end_time.ToDatetime(tzinfo=UTC) for one in suite.predictions]
+    assert [end - ends[0] for end in ends] == [timedelta(seconds=second) for second in range(3)]
+    # the first may have met the server when the others were not yet recorded
+    assert abs(ends[0] - server_time) < timedelta(minutes=1)
+    (start,) = suite.started.values()
+    assert abs(start - server_time) < timedelta(minutes=1)
+
+
+class _Clock(datetime):
+    """Only so far as a session asks for the time."""
+
+    off = timedelta()
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+        return datetime.now(tz) + cls.off
+
+
+async def test_a_clock_that_jumps_leaves_windows_that_a_service_takes(
+    suite: FakeSuite, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quietus_edge.session.datetime", _Clock)
+    windows = []
+    async with client(suite, spool) as edge:
+        async with edge.session() as session:
+            for day in (0, 1, 0, -2, -1, 0):
+                monkeypatch.setattr(_Clock, "off", timedelta(days=day))
+                for _ in range(3):
+                    await asyncio.sleep(0.01)
+                    windows.append((await session.record(vision=vision()), session.session_id))
+        await edge.flush(10)
+    assert len(suite.predictions) == len(windows) == 18
+    for chunk, session_id in windows:
+        started = suite.started[str(session_id)]
+        assert chunk.start >= started - timedelta(days=1)
+        assert chunk.end <= started + timedelta(days=1)
+    lengths = [chunk.end - chunk.start for chunk, _ in windows]
+    assert sum(length == timedelta(0) for length in lengths) == 2
+    assert all(timedelta(0) <= length <= timedelta(hours=1) for length in lengths)
+    for session_id, end in suite.ended.items():
+        assert suite.started[session_id] <= end
 
 
 async def test_what_a_dead_app_left_is_ended_at_its_last_chunk_and_sent(suite: FakeSuite, spool: Path) -> None:

@@ -16,12 +16,16 @@ from quietus_edge.predictions import LONGEST_CHUNK, Audio, Chunk, Text, Vision
 from quietus_edge.spool import Spool, Store
 
 LONGEST_SESSION = timedelta(hours=24)
+# The service takes what was captured up to a day before its session. Only a clock that was put back goes so far.
+FARTHEST_BEFORE_START = timedelta(hours=23)
 
 Fact = tuple[str, bytes]
 
 
 class Session:
-    """Made by EdgeClient.session(). After 24 hours it ends by itself and goes on as its successor."""
+    """Made by EdgeClient.session(). After 24 hours it ends by itself and goes on as its successor; also when the clock
+    is put back so far that the service wouldn't take what comes.
+    """
 
     def __init__(
         self,
@@ -39,6 +43,8 @@ class Session:
         self._is_live = start is None
         self._start = start or datetime.now(UTC)
         self._last_end = self._start
+        # Of the window that record() makes by itself next.
+        self._next_start = self._start
         self._key = -1
         self._succession = asyncio.Lock()
         self.session_id = session_id or uuid7(self._start)
@@ -72,7 +78,10 @@ class Session:
         self, vision: Vision | None, audio: Audio | None, text: Text | None, chunk: Chunk | None, *facts: Fact
     ) -> Chunk:
         """record(), and facts that the spool keeps in the same transaction."""
-        chunk = chunk or self._window_until_now()
+        if chunk is None:
+            chunk = self._window_until_now()
+        else:
+            self._next_start = max(self._next_start, chunk.end)
         seal = None
         if text and text.transcript:
             # Off the event loop: the lists are read the first time, and a text may be long.
@@ -80,7 +89,7 @@ class Session:
             seal = await self._keys.seal_for(chunk.chunk_id)
         predictions = messages.predictions(chunk, vision, audio, text, seal)
         async with self._succession:
-            if chunk.end - self._start > LONGEST_SESSION:
+            if chunk.end - self._start > LONGEST_SESSION or self._start - chunk.start > FARTHEST_BEFORE_START:
                 await self._succeed(chunk.start)
             await self._append(predictions, chunk.end, facts)
         self._last_end = max(self._last_end, chunk.end)
@@ -100,7 +109,7 @@ class Session:
 
     async def _succeed(self, start: datetime) -> None:
         await self.end(self._last_end)
-        self._start = start
+        self._start = self._last_end = start
         self.session_id = uuid7(start)
         await self._open()
 
@@ -118,6 +127,8 @@ class Session:
         return min(datetime.now(UTC), self._start + LONGEST_SESSION) if self._is_live else self._last_end
 
     def _window_until_now(self) -> Chunk:
+        """Empty when the clock was put back; the next one isn't."""
         now = datetime.now(UTC)
-        start = min(max(self._last_end, now - LONGEST_CHUNK), now)
+        start = min(max(self._next_start, now - LONGEST_CHUNK), now)
+        self._next_start = now
         return Chunk.between(start, now)

@@ -154,9 +154,18 @@ class SessionSender:
 
 
 def _skew(session: SpooledSession, error: grpc.RpcError) -> timedelta | None:
-    """What the server's clock adds to the device's; None when it explains nothing or was corrected before."""
+    """What the server's clock adds to the session's; None when it explains nothing or was corrected before.
+
+    A session of the future was recorded by a clock that has been put right since: it ended now at the latest.
+    """
     try:
-        skew = datetime.fromisoformat(metadata_of(error)["server_time"]).astimezone(UTC) - datetime.now(UTC)
+        server_time = datetime.fromisoformat(metadata_of(error)["server_time"]).astimezone(UTC)
     except (KeyError, ValueError):
         return None
-    return skew if session.skew is None and abs(skew) >= SMALLEST_SKEW else None
+    if session.skew is not None:
+        return None
+    skew = server_time - datetime.now(UTC)
+    if abs(skew) >= SMALLEST_SKEW:
+        return skew
+    ahead = session.last_capture - server_time
+    return -ahead if ahead >= SMALLEST_SKEW else None

@@ -20,6 +20,7 @@ class SpooledSession:
     start: datetime
     end: datetime | None
     skew: timedelta | None
+    last_capture: datetime
     started: bool
     waiting_records: int
 

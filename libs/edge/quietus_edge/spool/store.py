@@ -60,14 +60,14 @@ class Store:
 
     def session(self, key: int) -> SpooledSession | None:
         row = self._db.execute(
-            f"SELECT session_id, start_us, end_us, skew_us, started, {is_whole('sessions')},"  # noqa: S608
+            f"SELECT session_id, start_us, end_us, skew_us, last_capture_us, started, {is_whole('sessions')},"  # noqa: S608
             " (SELECT count(*) FROM records r WHERE r.session_key = s.session_key)"
             " FROM sessions s WHERE session_key = ?",
             (key,),
         ).fetchone()
         if row is None:
             return None
-        session_id, start, end, skew, started, whole, waiting = row
+        session_id, start, end, skew, last_capture, started, whole, waiting = row
         _check(whole)
         return SpooledSession(
             key,
@@ -75,6 +75,7 @@ class Store:
             instant(start),
             None if end is None else instant(end),
             None if skew is None else timedelta(microseconds=skew),
+            instant(last_capture),
             bool(started),
             waiting,
         )
