@@ -1,6 +1,7 @@
 """Where faults are played: ingest and what it needs, a proxy in front of it, people with devices, and a listener."""
 
 import asyncio
+import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -30,6 +31,8 @@ from tests.e2e.snapshot import Snapshot
 from tests.e2e.suite import Suite
 from tests.support.disk import small_disk
 
+# What tests choose by; a bench has seeds of its own.
+SEED = int(os.environ.get("QUIETUS_TEST_SEED", "7"))
 SERVICES = ("identity", "ingest")
 SESSIONS, CHUNKS = 2, 300
 FIRST_ACKNOWLEDGEMENTS = 10

@@ -1,6 +1,5 @@
 """Whatever happens, each acknowledged prediction is stored once, as it was sent, and told once, in order."""
 
-import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,11 +10,9 @@ import pytest_asyncio
 from tests.e2e import broken, checker
 from tests.e2e.faults import FAULTS, ingest_is_killed, nothing_happens, the_disk_is_full
 from tests.e2e.snapshot import Snapshot
-from tests.e2e.stage import Fault, Stage, Strike, open_stage
+from tests.e2e.stage import SEED, Fault, Stage, Strike, open_stage
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-SEED = int(os.environ.get("QUIETUS_TEST_SEED", "7"))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
