@@ -99,7 +99,16 @@ def make_parts(
         settings.credit_max_batches, settings.credit_max_predictions, settings.stream_idle_seconds
     )
     sessions = Sessions(database, Access(database), timedelta(days=settings.retention_days), grace, clock)
-    predictions = Predictions(database, sessions, committer, availability, devices, activity, stream_limits)
+    predictions = Predictions(
+        database,
+        sessions,
+        committer,
+        availability,
+        devices,
+        activity,
+        stream_limits,
+        allow_plaintext=settings.allow_plaintext,
+    )
     exports = Exports(reading, sessions, ExportLimits(settings.exports_max_concurrent, settings.stream_idle_seconds))
     ends = SessionEnds(database, activity, timedelta(seconds=settings.session_silence_seconds), clock)
     page_tokens = PageTokens(settings.page_token_secret.encode())

@@ -29,12 +29,16 @@ _features_of = attrgetter(*FEATURES)
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What predictions say, row by row: modality, and the fields of chunk and content. A refused row's mean nothing."""
+    """What predictions say, row by row: modality, and the fields of chunk and content. A refused row's mean nothing.
+
+    `unsealed` are the words of rows that came with them; they are gone from the messages.
+    """
 
     modalities: list[Modality]
     chunks: list[bytes]
     contents: list[bytes]
     refused: Refusals
+    unsealed: dict[int, str]
 
 
 def read(predictions: Sequence[Prediction], earliest: Microseconds, latest: Microseconds) -> Read:
@@ -46,7 +50,22 @@ def read(predictions: Sequence[Prediction], earliest: Microseconds, latest: Micr
     packed = chunks(rows, [message.chunk_id for message in predictions], start, end, earliest, latest)
     kinds = [message.WhichOneof("modality") for message in predictions]
     contents = rows.fields_by(kinds, predictions, _contents)
-    return Read([_MODALITIES[kind] for kind in kinds], packed, contents, refused)
+    unsealed = {
+        row: words
+        for row, (kind, message) in enumerate(zip(kinds, predictions, strict=True))
+        if kind == "text" and (words := message.text.plaintext_transcript)
+    }
+    for row in unsealed:
+        predictions[row].text.ClearField("plaintext_transcript")
+    return Read([_MODALITIES[kind] for kind in kinds], packed, contents, refused, unsealed)
+
+
+def text_content(message: predictions_pb2.TextPrediction) -> bytes:
+    """Of a prediction that was read before, and is as good."""
+    refused: Refusals = {}
+    (content,) = _text(Rows((0,), refused), [message])
+    assert not refused
+    return content
 
 
 def _microseconds(rows: Rows, times: Sequence[Any], field: str) -> Microseconds:
@@ -163,9 +182,12 @@ def _cues(message: predictions_pb2.TextCues) -> Cues:
     )
 
 
-def _transcript(message: predictions_pb2.TextPrediction) -> tuple[bytes, int]:
+def _transcript(message: predictions_pb2.TextPrediction) -> tuple[bytes, int, str]:
     transcript, said = message.sealed_transcript, message.transcript_state
+    words = message.plaintext_transcript
+    if words:
+        return transcript, said, words
     state = modalities.known_state(transcript, said)
     if state != said:
         message.transcript_state = predictions_pb2.TranscriptState.ValueType(state)
-    return transcript, state
+    return transcript, state, words

@@ -12,6 +12,8 @@ from services.ingest.vocabulary import EMOTIONS, NOT_KEPT, RISK_LEVELS, SEALED, 
 
 FRAMES_MAX = 1_000_000
 SEALED_TRANSCRIPT_MAX_BYTES = 65_536
+# Sealed, it still fits.
+PLAINTEXT_MAX_BYTES = 65_000
 
 _EMOTIONS, _RISK_LEVELS, _TRANSCRIPT_STATES = map(Members, (EMOTIONS, RISK_LEVELS, TRANSCRIPT_STATES))
 _INT4 = Struct(">ii")
@@ -62,10 +64,10 @@ def text(
     confidence: Sequence[float],
     valence: Sequence[float | None],
     cues: Sequence[Cues | None],
-    transcript: Sequence[tuple[bytes, int]],
+    transcript: Sequence[tuple[bytes, int, str]],
     version: Sequence[str],
 ) -> list[bytes]:
-    """`transcript` is what was sealed and what became of it, as known_state gives it."""
+    """`transcript` is what was sealed, what became of it, as known_state gives it, and what came unsealed."""
     return _joined(
         rows.fields(_RISK_LEVELS.__getitem__, risk_level, "text.risk_level"),
         rows.fields(SCORES.__getitem__, distress_probability, "text.distress_probability"),
@@ -92,9 +94,20 @@ def _frames(count: int) -> bytes:
     return _INT4.pack(4, count)
 
 
-def _transcript(value: tuple[bytes, int]) -> bytes:
+def _unsealed(sealed: bytes, state: int, words: str) -> bytes:
+    """SEALED without bytes, which no client can say: the same words sealed anew are the same content."""
+    if sealed or state:
+        raise Refused(Reason.UNKNOWN_VALUE, "transcript_state")
+    if len(words.encode()) > PLAINTEXT_MAX_BYTES:
+        raise Refused(Reason.TOO_LONG, "plaintext_transcript")
+    return sized(b"") + _TRANSCRIPT_STATES[SEALED]
+
+
+def _transcript(value: tuple[bytes, int, str]) -> bytes:
     """SEALED exactly when a sealed transcript is there."""
-    sealed, state = value
+    sealed, state, words = value
+    if words:
+        return _unsealed(sealed, state, words)
     if len(sealed) > SEALED_TRANSCRIPT_MAX_BYTES:
         raise Refused(Reason.TOO_LONG, "sealed_transcript")
     if state == SEALED and not sealed:

@@ -17,6 +17,7 @@ from services.ingest.reading import read
 from services.ingest.senders import NUMBERS
 from services.ingest.sessions import Session
 from services.ingest.store.rows import batch_fields, rows, session_fields
+from services.ingest.unsealed import Sealer, sealed_contents
 
 PREDICTIONS_MAX = 5_000
 
@@ -24,9 +25,12 @@ PREDICTIONS_MAX = 5_000
 class SessionBatches:
     """Made once for a stream: what is the same for all its batches is made here."""
 
-    def __init__(self, session: Session, first_number: int = 0) -> None:
-        """`first_number` is added to the numbers that the sender gives its batches."""
+    def __init__(self, session: Session, first_number: int = 0, sealer: Sealer | None = None) -> None:
+        """`first_number` is added to the numbers that the sender gives its batches. Without a sealer, plain words are
+        refused.
+        """
         key = session.key
+        self.sealer = sealer
         self.first_number = first_number
         self.start_time = session.start_microseconds
         self.row_head = session_fields(key.session_id, key.user_id)
@@ -80,16 +84,22 @@ def prepare(arrivals: Sequence[Arrival]) -> list[Batch]:
     sizes = [arrival.size_predictions for arrival in arrivals]
     session_starts = np.array([arrival.session.start_time for arrival in arrivals])
     receive_times = np.array([arrival.receive_time for arrival in arrivals])
+    predictions = [prediction for arrival in arrivals for prediction in arrival.predictions]
     content = read(
-        [prediction for arrival in arrivals for prediction in arrival.predictions],
+        predictions,
         earliest=np.repeat(earliest_start(session_starts), sizes),
         latest=np.repeat(latest_end(session_starts, receive_times), sizes),
     )
+    # Of what the client said: neither words that it didn't seal nor what is made of them.
     digests = content_digests(content.modalities, content.chunks, content.contents)
+    contents = content.contents
+    if content.unsealed:
+        sealers = [arrival.session.sealer for arrival in arrivals for _ in arrival.predictions]
+        contents = sealed_contents(content, predictions, sealers)
     indexes = [index for size in sizes for index in range(size)]
     heads = [arrival.session.row_head + batch_fields(arrival.receive_time, arrival.number) for arrival in arrivals]
     row_heads = [head for head, size in zip(heads, sizes, strict=True) for _ in range(size)]
-    packed = rows(content.modalities, row_heads, indexes, digests, content.chunks, content.contents)
+    packed = rows(content.modalities, row_heads, indexes, digests, content.chunks, contents)
     candidates = list(zip(indexes, content.modalities, content.chunks, digests, packed, strict=True))
     batches = []
     end = 0

@@ -12,14 +12,17 @@ from libs.common.rpc.errors import AppError
 from libs.common.rpc.validation import parser
 from quietus.ingest.v1.predictions_pb2 import PredictionBatch
 from services.ingest.grouping import Outcome
+from services.ingest.senders import Sender
 from services.ingest.service.activity import Activity
 from services.ingest.service.batches import Arrival, SessionBatches
 from services.ingest.service.committer import Committer, Lane
 from services.ingest.service.devices import Device, Devices
 from services.ingest.service.sessions import Sessions
 from services.ingest.service.stream import PredictionStream, StreamLimits
-from services.ingest.store import predictions
+from services.ingest.sessions import Session
+from services.ingest.store import predictions, sealing_keys
 from services.ingest.store.predictions import Page
+from services.ingest.unsealed import Sealer
 from services.ingest.vocabulary import Modality
 
 # So that an answer stays below what clients take by default, 4 MiB.
@@ -38,6 +41,8 @@ class Predictions:
         devices: Devices,
         activity: Activity,
         limits: StreamLimits,
+        *,
+        allow_plaintext: bool,
     ) -> None:
         self._database = database
         self._activity = activity
@@ -46,12 +51,13 @@ class Predictions:
         self._availability = availability
         self._devices = devices
         self.limits = limits
+        self._allow_plaintext = allow_plaintext
 
     @asynccontextmanager
     async def stream(self, caller: Caller, session_id: UUID, sender_id: UUID | None) -> AsyncIterator[PredictionStream]:
         with self._devices.stream(caller) as device:
             session, sender = await self._sessions.to_record(caller, session_id, sender_id)
-            batches = SessionBatches(session, sender.first_number)
+            batches = await self._batches(session, sender)
             stream = PredictionStream(batches, device, self._committer, self._availability, self.limits)
             with self._activity.present(session, sender, stream):
                 yield stream
@@ -63,10 +69,19 @@ class Predictions:
         device.check_debt()
         session, sender = await self._sessions.to_record(caller, session_id, sender_id)
         self._activity.heard(session, sender)
-        single = _SingleBatch(SessionBatches(session, sender.first_number), device)
+        single = _SingleBatch(await self._batches(session, sender), device)
         await self._committer.room()
         self._committer.submit(single, message.SerializeToString())
         return await single.outcome
+
+    async def _batches(self, session: Session, sender: Sender) -> SessionBatches:
+        """The key is looked up once: words that are sent before it is there are discarded until the stream's end."""
+        if not self._allow_plaintext:
+            return SessionBatches(session, sender.first_number)
+        user_id = session.key.user_id
+        async with self._database.read() as tx:
+            keys = await sealing_keys.find(tx, [user_id])
+        return SessionBatches(session, sender.first_number, Sealer(user_id, keys.get(user_id)))
 
     async def page(self, caller: Caller, session_id: UUID, modality: Modality, after: UUID | None, limit: int) -> Page:
         async with self._database.read() as tx:

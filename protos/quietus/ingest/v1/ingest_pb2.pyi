@@ -71,6 +71,8 @@ class _RefusalReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Refusal
     """The same chunk and modality was accepted with other content; the first stays."""
     REFUSAL_REASON_CHUNK_INTERVAL_CONFLICT: _RefusalReason.ValueType  # 8
     """The chunk was accepted with another capture interval; the first stands."""
+    REFUSAL_REASON_PLAINTEXT_NOT_ALLOWED: _RefusalReason.ValueType  # 9
+    """This deployment takes sealed transcripts alone."""
 
 class RefusalReason(_RefusalReason, metaclass=_RefusalReasonEnumTypeWrapper):
     """Why a prediction was refused."""
@@ -93,6 +95,8 @@ REFUSAL_REASON_CONFLICT: RefusalReason.ValueType  # 7
 """The same chunk and modality was accepted with other content; the first stays."""
 REFUSAL_REASON_CHUNK_INTERVAL_CONFLICT: RefusalReason.ValueType  # 8
 """The chunk was accepted with another capture interval; the first stands."""
+REFUSAL_REASON_PLAINTEXT_NOT_ALLOWED: RefusalReason.ValueType  # 9
+"""This deployment takes sealed transcripts alone."""
 Global___RefusalReason: _TypeAlias = RefusalReason  # noqa: Y015
 
 @_typing.final

@@ -351,6 +351,7 @@ class TextPrediction(_message.Message):
     SEALED_TRANSCRIPT_FIELD_NUMBER: _builtins.int
     TRANSCRIPT_STATE_FIELD_NUMBER: _builtins.int
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
+    PLAINTEXT_TRANSCRIPT_FIELD_NUMBER: _builtins.int
     risk_level: _types_pb2.RiskLevel.ValueType
     """The model's own level."""
     distress_probability: _builtins.float
@@ -365,6 +366,11 @@ class TextPrediction(_message.Message):
     """What became of the transcript. SEALED exactly when sealed_transcript is there."""
     model_version: _builtins.str
     """Name and version of the model."""
+    plaintext_transcript: _builtins.str
+    """For clients that can't seal, where the deployment allows: what was said, instead of sealed_transcript and with transcript_state
+    unset. In memory the server finds the cues and the valence that the client didn't send, and seals the words for the person's key, or
+    discards them if there is none. It is in no table, feed or answer, and no part of what makes two copies the same.
+    """
     @_builtins.property
     def cues(self) -> Global___TextCues:
         """What the device found in the sentence."""
@@ -380,10 +386,11 @@ class TextPrediction(_message.Message):
         sealed_transcript: _builtins.bytes = ...,
         transcript_state: Global___TranscriptState.ValueType = ...,
         model_version: _builtins.str = ...,
+        plaintext_transcript: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_valence", b"_valence", "cues", b"cues", "valence", b"valence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_valence", b"_valence", "confidence", b"confidence", "cues", b"cues", "distress_probability", b"distress_probability", "model_version", b"model_version", "risk_level", b"risk_level", "sealed_transcript", b"sealed_transcript", "transcript_state", b"transcript_state", "valence", b"valence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_valence", b"_valence", "confidence", b"confidence", "cues", b"cues", "distress_probability", b"distress_probability", "model_version", b"model_version", "plaintext_transcript", b"plaintext_transcript", "risk_level", b"risk_level", "sealed_transcript", b"sealed_transcript", "transcript_state", b"transcript_state", "valence", b"valence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__valence: _TypeAlias = _typing.Literal["valence"]  # noqa: Y015
     _WhichOneofArgType__valence: _TypeAlias = _typing.Literal["_valence", b"_valence"]  # noqa: Y015
