@@ -22,8 +22,14 @@ class Contender:
     process_id: int
     generator: str = "bench.load.streams"
 
+    def processes(self) -> list[psutil.Process]:
+        """With the workers that it started."""
+        first = psutil.Process(self.process_id)
+        return [first, *first.children(recursive=True)]
+
     def memory_mb(self) -> float:
-        return float(psutil.Process(self.process_id).memory_info().rss) / 1e6
+        """Of all its processes."""
+        return sum(float(process.memory_info().rss) for process in self.processes()) / 1e6
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ async def measure(contender: Contender, plan: Plan) -> Measured:
     generator = await asyncio.create_subprocess_exec(
         sys.executable, "-m", contender.generator, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
-    with _cpu_of([psutil.Process(contender.process_id)]) as own, _cpu_of(_postgres()) as postgres:
+    with _cpu_of(contender.processes()) as own, _cpu_of(_postgres()) as postgres:
         output, _ = await generator.communicate(json.dumps(replace(plan, port=contender.port).__dict__).encode())
     if generator.returncode:
         raise RuntimeError(f"{contender.name} did not take the load; see above")

@@ -3,11 +3,12 @@
 import asyncio
 import secrets
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from uuid import uuid4
 
 import asyncpg
@@ -86,10 +87,10 @@ class BenchSuite:
 
 
 @asynccontextmanager
-async def bench_suite() -> AsyncIterator[BenchSuite]:
-    """On free ports, in a folder that goes with it."""
+async def bench_suite(environment: Mapping[str, str] = MappingProxyType({})) -> AsyncIterator[BenchSuite]:
+    """On free ports, in a folder that goes with it; `environment` is added to that of every service."""
     with tempfile.TemporaryDirectory(prefix="quietus-bench-") as folder:
-        plan = Plan(Path(folder), free_ports())
+        plan = Plan(Path(folder), free_ports(), environment)
         supervisor = Supervisor(plan)
         try:
             await supervisor.start()

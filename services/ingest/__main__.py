@@ -5,6 +5,7 @@ from functools import partial
 
 from libs.common.feed.cli import run_parked
 from libs.common.rpc import app as process
+from libs.common.rpc.workers import die_with_leader
 from libs.common.settings import load_settings
 from services.ingest import app
 from services.ingest.settings import IngestSettings
@@ -12,6 +13,8 @@ from services.ingest.settings import IngestSettings
 
 def main() -> None:
     settings = load_settings(IngestSettings, app.NAME)
+    if settings.worker_number:
+        die_with_leader(settings.leader_process_id)
     if sys.argv[1:2] == ["parked"]:
         sys.exit(run_parked(partial(app.open_slice, settings), sys.argv[2:]))
     process.run(app.NAME, settings, app.compose)

@@ -1,6 +1,9 @@
 """The only place where the parts of ingest are put together."""
 
 import gc
+import os
+import secrets
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,6 +24,7 @@ from libs.common.people.access import Access
 from libs.common.rpc.app import Running
 from libs.common.rpc.client import ServiceToken
 from libs.common.rpc.server import ServerParts, Servicer, build_server
+from libs.common.rpc.workers import Workers
 from libs.common.security.signing_keys import IdentityKeys
 from libs.common.security.tokens import TokenVerifier
 from quietus.common.v1.feed_pb2_grpc import add_FeedServiceServicer_to_server
@@ -126,7 +130,8 @@ def make_parts(
         ),
         *_record_servicers(settings, database, page_tokens, clock),
     )
-    return Parts(ServerParts(NAME, servicers, RAW_METHODS), committer, tail, activity, ends, availability)
+    server = ServerParts(NAME, servicers, RAW_METHODS, shares_port=settings.workers > 1)
+    return Parts(server, committer, tail, activity, ends, availability)
 
 
 def _analytics_servicer(settings: IngestSettings, reading: Database) -> Servicer:
@@ -180,6 +185,8 @@ async def open_slice(settings: IngestSettings) -> tuple[Database, Mapping[str, F
 async def compose(settings: IngestSettings, metrics: Metrics) -> Running:
     # Predictions in flight are many small objects without cycles: looking for those costs a tenth of the throughput.
     gc.set_threshold(100_000, 50, 100)
+    if not settings.page_token_secret:
+        settings = settings.model_copy(update={"page_token_secret": secrets.token_hex(32)})
     database = open_database(settings)
     reading = Database(settings.database_url, NAME, settings.analytics_max_concurrent + READS)
     parts = make_parts(settings, database, metrics, reading=reading)
@@ -198,7 +205,15 @@ async def compose(settings: IngestSettings, metrics: Metrics) -> Running:
         for source, handler in handlers().items()
     ]
     retention = Retention(settings.feed_retention_days, settings.feed_retention_max_days)
+    workers = Workers((sys.executable, "-m", "services.ingest"), _worker_environments(settings))
     server = build_server(settings, parts.server, TokenVerifier(keys), metrics)
+    leaders_work = (
+        workers.run,
+        *(follower.run for follower in followers),
+        PartitionKeeper(database, metrics, settings.retention_days, sessions.expire).run,
+        VoiceCleaner(database, metrics).run,
+        Pruner(database, metrics, retention).run,
+    )
 
     async def close() -> None:
         await token.close()
@@ -214,10 +229,24 @@ async def compose(settings: IngestSettings, metrics: Metrics) -> Running:
             parts.ends.run,
             parts.availability.run,
             partial(parts.availability.follow, server.set_able),
-            *(follower.run for follower in followers),
-            PartitionKeeper(database, metrics, settings.retention_days, sessions.expire).run,
-            VoiceCleaner(database, metrics).run,
-            Pruner(database, metrics, retention).run,
+            *(leaders_work if settings.worker_number == 0 else ()),
         ),
         close=close,
+        drains=workers.drain,
     )
+
+
+def _worker_environments(settings: IngestSettings) -> list[dict[str, str]]:
+    """What each further process is told; page tokens of one have to be good for all."""
+    shared = {
+        "QUIETUS_INGEST_LEADER_PROCESS_ID": str(os.getpid()),
+        "QUIETUS_PAGE_TOKEN_SECRET": settings.page_token_secret,
+    }
+    return [
+        shared
+        | {
+            "QUIETUS_INGEST_WORKER_NUMBER": str(number),
+            "QUIETUS_INGEST_METRICS_PORT": str(settings.metrics_port and settings.metrics_port + 10 * number),
+        }
+        for number in range(1, settings.workers)
+    ]

@@ -1,6 +1,8 @@
 """What ingest can be told."""
 
-from pydantic import Field
+import sys
+
+from pydantic import Field, ValidationInfo, field_validator
 
 from libs.common.settings import CommonSettings
 
@@ -27,6 +29,10 @@ class IngestSettings(CommonSettings):
     feed_retention_days: int = Field(default=7, ge=1)
     feed_retention_max_days: int = Field(default=30, ge=1)
 
+    workers: int = Field(default=1, ge=1, le=64, description="processes on one port; more than one needs Linux")
+    worker_number: int = Field(default=0, ge=0, description="told to a worker by its leader, which is number 0")
+    leader_process_id: int = Field(default=0, ge=0, description="told to a worker by its leader")
+
     group_max_predictions: int = Field(default=5_000, ge=1)
     group_max_bytes: int = Field(default=8 * 1024 * 1024, ge=1)
     group_interval_milliseconds: float = Field(
@@ -46,3 +52,10 @@ class IngestSettings(CommonSettings):
     exports_max_concurrent: int = Field(default=16, ge=1, description="ExportSession calls; each holds one page")
     analytics_max_concurrent: int = Field(default=2, ge=1, le=8, description="questions; beyond they are refused")
     analytics_statement_seconds: float = Field(default=5, gt=0, le=60)
+
+    @field_validator("workers")
+    @classmethod
+    def _check_workers(cls, workers: int, info: ValidationInfo) -> int:
+        if workers > 1 and (info.data.get("port") == 0 or sys.platform != "linux"):
+            raise ValueError("more than one worker needs Linux, and a port that isn't 0")
+        return workers

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from deploy.demo.people import Person, make_counselor, make_person
 from deploy.demo.suite import connected
@@ -38,13 +39,17 @@ class Snapshot:
 
     @asynccontextmanager
     async def running(
-        self, name: str, services: Collection[str] = SERVICES, modules: Mapping[str, str] | None = None
+        self,
+        name: str,
+        services: Collection[str] = SERVICES,
+        modules: Mapping[str, str] | None = None,
+        settings: Mapping[str, str] = MappingProxyType({}),
     ) -> AsyncIterator[Suite]:
         """A suite that runs upon a copy of the folder."""
         copy = self.folder.with_name(name)
         copying = await asyncio.create_subprocess_exec("cp", "-a", f"{self.folder}/.", copy)
         assert await copying.wait() == 0
-        suite = Suite(copy, services, modules)
+        suite = Suite(copy, services, modules, settings)
         try:
             await suite.start()
             yield suite

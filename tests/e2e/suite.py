@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import asyncpg
 
@@ -42,9 +43,13 @@ class Suite:
     """
 
     def __init__(
-        self, folder: Path, services: Collection[str] = SERVICES, modules: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        services: Collection[str] = SERVICES,
+        modules: Mapping[str, str] | None = None,
+        settings: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self.plan = Plan(folder, free_ports(), {"QUIETUS_LOG_LEVEL": "warning"})
+        self.plan = Plan(folder, free_ports(), {"QUIETUS_LOG_LEVEL": "warning", **settings})
         self.services = services
         self.failpoints_log = folder / "failpoints.log"
         self._modules = modules or {}

@@ -29,6 +29,10 @@ async def _nothing() -> None:
     """For services that have nothing to wait for or to close."""
 
 
+def _nobody() -> None:
+    """For services that have nobody to tell of their end."""
+
+
 @dataclass(frozen=True, slots=True)
 class Running:
     """The parts of a service, put together and not started yet."""
@@ -40,6 +44,8 @@ class Running:
     """Returns when the service can answer; health says NOT_SERVING until then."""
     close: Callable[[], Awaitable[None]] = _nothing
     """Closes pools and channels, after everything else has ended."""
+    drains: Callable[[], None] = _nobody
+    """Called when the server begins to drain."""
 
 
 Compose = Callable[[S, Metrics], Awaitable[Running]]
@@ -88,6 +94,7 @@ async def _serve(running: Running, stop: asyncio.Event, grace_seconds: float) ->
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(_awaited(work)) for work in (become_ready, *running.background)]
             await stop.wait()
+            running.drains()
             # Background work goes on until the last acknowledgement: ingest's group commit is one of its tasks.
             await running.server.drain(grace_seconds)
             for task in tasks:

@@ -43,6 +43,8 @@ class ServerParts:
     servicers: Sequence[Servicer]
     raw_methods: Collection[str] = ()
     """Paths whose messages the servicer reads itself, such as /quietus.ingest.v1.IngestService/StreamPredictions."""
+    shares_port: bool = False
+    """Several processes of the service serve on one port."""
 
 
 class Server:
@@ -109,7 +111,7 @@ def build_server(settings: CommonSettings, parts: ServerParts, verifier: TokenVe
         Shed(settings.max_concurrent_calls, settings.max_streams, metrics),
     )
     chain = Chain(interceptors, frozenset(parts.raw_methods))
-    grpc_server = grpc.aio.server(interceptors=[chain], options=_options(settings))
+    grpc_server = grpc.aio.server(interceptors=[chain], options=_options(settings, shares_port=parts.shares_port))
     for servicer in parts.servicers:
         servicer.add_to_server(servicer.implementation, grpc_server)
     services = [servicer.service for servicer in parts.servicers]
@@ -120,12 +122,12 @@ def build_server(settings: CommonSettings, parts: ServerParts, verifier: TokenVe
     return server
 
 
-def _options(settings: CommonSettings) -> list[tuple[str, int]]:
+def _options(settings: CommonSettings, *, shares_port: bool) -> list[tuple[str, int]]:
     most_calls = settings.max_concurrent_calls + settings.max_streams
     age_milliseconds = int(settings.max_connection_age_seconds * 1000)
     return [
-        # A second process on the same port must fail, not take half of the calls.
-        ("grpc.so_reuseport", 0),
+        # A second process on the same port must fail, not take half of the calls, unless it is meant to.
+        ("grpc.so_reuseport", int(shares_port)),
         # The default cancels calls from about 2,000 in flight on; shedding tells the caller why.
         ("grpc.server.max_pending_requests", most_calls),
         ("grpc.server.max_pending_requests_hard_limit", 2 * most_calls),

@@ -22,7 +22,7 @@ from libs.common.observability.failure import describe_failure
 from libs.common.rpc.errors import AppError, ErrorKind
 from services.ingest.grouping import Batch, Outcome
 from services.ingest.service.batches import Arrival, now, prepare
-from services.ingest.service.line import Line, Place, Received
+from services.ingest.service.line import Line, Place
 
 log = structlog.get_logger()
 
@@ -112,7 +112,7 @@ class Committer:
 
     def submit(self, lane: Lane, message: bytes) -> None:
         """The lane is asked for what the message says when its turn comes."""
-        self._line.add(lane.place, Received(lane, message, now()))
+        self._line.add(lane.place, (lane, message, now()))
         self._queued_bytes += len(message)
         self._something_received.set()
         if self._line.size_bytes >= SLICE_BYTES:
@@ -137,14 +137,14 @@ class Committer:
         arrived: list[tuple[Lane, Arrival]] = []
         predictions = size = 0
         while size < SLICE_BYTES and predictions < SLICE_PREDICTIONS and (received := self._line.next()):
-            lane = received.lane
-            size += len(received.message)
-            if arrival := _arrival(received):
+            lane, message, receive_time = received
+            size += len(message)
+            if arrival := _arrival(lane, message, receive_time):
                 arrived.append((lane, arrival))
                 predictions += arrival.size_predictions
                 lane.place.ready_predictions += arrival.size_predictions
             else:
-                self._queued_bytes -= len(received.message)
+                self._queued_bytes -= len(message)
         self._prepared_predictions += predictions
         if arrived:
             self._prepare(arrived)
@@ -160,15 +160,17 @@ class Committer:
                     self._prepare([one])
                 return
             ((lane, arrival),) = arrived
-            self._taken(lane, arrival.size_predictions, arrival.size_bytes)
+            self._taken(lane.place, arrival.size_predictions, arrival.size_bytes)
             lane.failed(_internal())
         else:
             self._prepared.extend([(lane, batch) for (lane, _), batch in zip(arrived, batches, strict=True)])
 
-    def _taken(self, lane: Lane, predictions: int, size_bytes: int) -> None:
+    def _taken(self, place: Place, predictions: int, size_bytes: int) -> None:
+        """From what was ready."""
         self._prepared_predictions -= predictions
         self._queued_bytes -= size_bytes
-        self._line.taken(lane.place, predictions)
+        place.spend(predictions, now())
+        self._line.taken(place, predictions)
 
     async def _commit_groups(self) -> None:
         loop = asyncio.get_running_loop()
@@ -196,8 +198,8 @@ class Committer:
             if not lane.error:
                 predictions += batch.size_predictions
                 size += batch.size_bytes
-        for lane, batch in taken:
-            self._taken(lane, batch.size_predictions, batch.size_bytes)
+        for place, (place_predictions, place_bytes) in _by_place(taken).items():
+            self._taken(place, place_predictions, place_bytes)
         self._room.set()
         if self._line.size_bytes >= SLICE_BYTES:
             self._slice_received.set()
@@ -251,6 +253,15 @@ class Committer:
                 lane.failed(error)
 
 
+def _by_place(taken: Sequence[tuple[Lane, Batch]]) -> dict[Place, tuple[int, int]]:
+    """Predictions and bytes."""
+    by_place: dict[Place, tuple[int, int]] = {}
+    for lane, batch in taken:
+        predictions, size = by_place.get(lane.place, (0, 0))
+        by_place[lane.place] = predictions + batch.size_predictions, size + batch.size_bytes
+    return by_place
+
+
 def _by_lane(group: Sequence[tuple[Lane, Batch]]) -> dict[Lane, list[tuple[Lane, Batch]]]:
     by_lane: dict[Lane, list[tuple[Lane, Batch]]] = {}
     for lane, batch in group:
@@ -276,12 +287,11 @@ def _tell(group: Sequence[tuple[Lane, Batch]], verdicts: Sequence[Verdict]) -> N
             lane.committed(verdict)
 
 
-def _arrival(received: Received) -> Arrival | None:
+def _arrival(lane: Lane, message: bytes, receive_time: int) -> Arrival | None:
     """None when the lane takes nothing more."""
-    lane = received.lane
     if lane.is_open:
         try:
-            return lane.arrive(received.message, received.receive_time)
+            return lane.arrive(message, receive_time)
         except AppError as error:
             lane.refused(error)
         except Exception as error:

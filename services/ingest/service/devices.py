@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from uuid import UUID
 
 from libs.common.rpc.caller import Caller
@@ -29,21 +29,21 @@ class Rates:
     device_streams: int
 
 
-@dataclass(slots=True)
-class Device:
-    allowance: Allowance
-    persons_allowance: Allowance
-    place: Place = field(default_factory=Place)
-    streams: int = 0
+class Device(Place):
+    __slots__ = ("allowance", "is_in_debt", "persons_allowance", "streams")
 
-    def spend(self, predictions: int, time: int) -> None:
-        self.allowance.spend(predictions, time)
-        self.persons_allowance.spend(predictions, time)
+    def __init__(self, allowance: Allowance, persons_allowance: Allowance) -> None:
+        super().__init__()
+        self.allowance = allowance
+        self.persons_allowance = persons_allowance
+        self.streams = 0
+        # As of the last time that anything was spent or asked.
+        self.is_in_debt = False
 
-    @property
-    def is_in_debt(self) -> bool:
-        """As of what was spent last: exact enough, and costs nothing."""
-        return self.allowance.is_overdrawn or self.persons_allowance.is_overdrawn
+    def spend(self, predictions: int, now: int) -> None:
+        self.allowance.spend(predictions, now)
+        self.persons_allowance.spend(predictions, now)
+        self.is_in_debt = self.allowance.is_overdrawn or self.persons_allowance.is_overdrawn
 
     async def debt_paid(self) -> None:
         """Returns when it is, unless more was spent meanwhile."""
@@ -52,7 +52,9 @@ class Device:
     def debt_seconds(self) -> float:
         """How long it isn't listened to."""
         time = now()
-        return max(self.allowance.debt_seconds(time), self.persons_allowance.debt_seconds(time))
+        debt_seconds = max(self.allowance.debt_seconds(time), self.persons_allowance.debt_seconds(time))
+        self.is_in_debt = debt_seconds > 0
+        return debt_seconds
 
     def check_debt(self, patience_seconds: float = 0.0) -> None:
         """RESOURCE_EXHAUSTED RATE_LIMITED."""
@@ -109,7 +111,7 @@ class Devices:
         """Whoever is forgotten comes back as new, so nobody is who owes, sends or waits."""
         time = now()
         for key, device in tuple(self._devices.items()):
-            is_idle = not (device.streams or device.place.waiting or device.place.ready_predictions)
+            is_idle = not (device.streams or device.waiting or device.ready_predictions)
             if is_idle and device.allowance.is_full(time) and device.persons_allowance.is_full(time):
                 del self._devices[key]
         people = {user_id for user_id, _ in self._devices}

@@ -1,7 +1,7 @@
 """What was received and nobody has read yet: each device stands in line once, however much it sends."""
 
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from services.ingest.service.committer import Lane
@@ -9,13 +9,8 @@ if TYPE_CHECKING:
 # What a device may have ready for the next group. A batch that is larger goes whole.
 TURN_PREDICTIONS = 128
 
-
-class Received(NamedTuple):
-    """`receive_time` in microseconds since 1970."""
-
-    lane: "Lane"
-    message: bytes
-    receive_time: int
+# Whose it is, the message, and when it came, in microseconds since 1970. A bare tuple, since there is one a message.
+Received: TypeAlias = tuple["Lane", bytes, int]
 
 
 class Place:
@@ -28,6 +23,9 @@ class Place:
         self.waiting_bytes = 0
         self.ready_predictions = 0
         self.is_in_line = False
+
+    def spend(self, predictions: int, now: int) -> None:
+        """So many were taken. `now` in microseconds since 1970."""
 
 
 class Line:
@@ -42,7 +40,7 @@ class Line:
         return bool(self._places)
 
     def add(self, place: Place, received: Received) -> None:
-        size = len(received.message)
+        size = len(received[1])
         place.waiting.append(received)
         place.waiting_bytes += size
         if place.is_in_line:
@@ -56,7 +54,7 @@ class Line:
             place = self._places[0]
             if place.waiting and place.ready_predictions < TURN_PREDICTIONS:
                 received = place.waiting.popleft()
-                size = len(received.message)
+                size = len(received[1])
                 place.waiting_bytes -= size
                 self.size_bytes -= size
                 return received

@@ -94,15 +94,12 @@ class _SingleBatch(Lane):
     is_patient = False
 
     def __init__(self, batches: SessionBatches, device: Device) -> None:
-        super().__init__(device.place)
+        super().__init__(device)
         self._batches = batches
-        self._device = device
         self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
     def arrive(self, message: bytes, receive_time: int) -> Arrival:
-        arrival = self._batches.arrive(_parse_batch(message), receive_time, len(message))
-        self._device.spend(arrival.size_predictions, receive_time)
-        return arrival
+        return self._batches.arrive(_parse_batch(message), receive_time, len(message))
 
     def committed(self, outcome: Outcome) -> None:
         if not self.outcome.done():  # a caller that went away has cancelled it

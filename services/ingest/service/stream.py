@@ -65,7 +65,7 @@ class PredictionStream(Lane):
         availability: Availability,
         limits: StreamLimits,
     ) -> None:
-        super().__init__(device.place)
+        super().__init__(device)
         self._batches = batches
         self._device = device
         self._committer = committer
@@ -99,7 +99,6 @@ class PredictionStream(Lane):
         self._newest_number = arrival.number
         self._batches_in_flight += 1
         self._predictions_in_flight = predictions
-        self._device.spend(arrival.size_predictions, receive_time)
         return arrival
 
     def committed(self, outcome: Outcome) -> None:
