@@ -49,6 +49,7 @@ from services.ingest.service.sessions import Sessions
 from services.ingest.service.stream import StreamLimits
 from services.ingest.service.video import Video
 from services.ingest.service.voice import VoiceSessions
+from services.ingest.service.watching import ModalityWatch
 from services.ingest.servicer.analyses import AnalysisServicer
 from services.ingest.servicer.analytics import AnalyticsServicer
 from services.ingest.servicer.sessions import RAW_METHODS, SERVICE, IngestServicer
@@ -69,6 +70,7 @@ class Parts:
     tail: Tail
     activity: Activity
     ends: SessionEnds
+    watch: ModalityWatch
     availability: Availability
 
 
@@ -114,6 +116,7 @@ def make_parts(
         allow_plaintext=settings.allow_plaintext,
     )
     exports = Exports(reading, sessions, ExportLimits(settings.exports_max_concurrent, settings.stream_idle_seconds))
+    watch = ModalityWatch(database, activity, timedelta(seconds=settings.modality_silence_seconds), clock)
     ends = SessionEnds(database, activity, timedelta(seconds=settings.session_silence_seconds), clock)
     page_tokens = PageTokens(settings.page_token_secret.encode())
     servicers = (
@@ -131,7 +134,7 @@ def make_parts(
         *_record_servicers(settings, database, page_tokens, clock),
     )
     server = ServerParts(NAME, servicers, RAW_METHODS, shares_port=settings.workers > 1)
-    return Parts(server, committer, tail, activity, ends, availability)
+    return Parts(server, committer, tail, activity, ends, watch, availability)
 
 
 def _analytics_servicer(settings: IngestSettings, reading: Database) -> Servicer:
@@ -227,6 +230,7 @@ async def compose(settings: IngestSettings, metrics: Metrics) -> Running:
             parts.committer.run,
             parts.tail.run,
             parts.ends.run,
+            parts.watch.run,
             parts.availability.run,
             partial(parts.availability.follow, server.set_able),
             *(leaders_work if settings.worker_number == 0 else ()),

@@ -12,6 +12,8 @@ from quietus.ingest.v1.predictions_pb2 import PredictionBatch
 from quietus_edge.ids import EPOCH
 from services.ingest.events import (
     event_head,
+    modality_resumed,
+    modality_silent,
     predictions_committed,
     session_ended,
     session_started,
@@ -19,7 +21,7 @@ from services.ingest.events import (
 )
 from services.ingest.messages import to_prediction
 from services.ingest.sessions import Session
-from services.ingest.store import predictions, sessions, voice
+from services.ingest.store import predictions, sessions, silences, voice
 from services.ingest.vocabulary import Modality
 from services.ingest.voice import VoiceSession
 
@@ -56,8 +58,18 @@ async def _events_of(
 
 async def _session_events(tx: Transaction, session: Session) -> list[tuple[datetime, OutboxEvent]]:
     events = [(session.receive_time, session_started(session)), *await _batches(tx, session)]
+    events += await _silences(tx, session)
     if session.end_receive_time is not None:
         events.append((session.end_receive_time, session_ended(session)))
+    return events
+
+
+async def _silences(tx: Transaction, session: Session) -> list[tuple[datetime, OutboxEvent]]:
+    events = []
+    for silence in await silences.of_session(tx, session.key.session_id):
+        events.append((silence.receive_time, modality_silent(session.key, silence)))
+        if silence.resume_receive_time is not None:
+            events.append((silence.resume_receive_time, modality_resumed(session.key, silence)))
     return events
 
 

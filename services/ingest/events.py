@@ -8,13 +8,15 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from libs.common.feed.outbox import OutboxEvent
 from libs.common.timestamps import to_timestamp
+from quietus.common.v1 import types_pb2
 from quietus.common.v1.types_pb2 import Emotion
 from quietus.ingest.v1 import events_pb2
 from quietus.ingest.v1.predictions_pb2 import PredictionBatch
-from quietus.ingest.v1.sessions_pb2 import SessionEndCause
+from quietus.ingest.v1.sessions_pb2 import SessionEndCause, SilenceCause
 from services.ingest.features import to_features
 from services.ingest.grouping import Batch
 from services.ingest.sessions import Session, SessionKey
+from services.ingest.silence import Silence
 from services.ingest.vocabulary import EMOTIONS
 from services.ingest.voice import VoiceSession
 
@@ -102,6 +104,35 @@ def voice_session_recorded(session: VoiceSession) -> OutboxEvent:
         receive_time=to_timestamp(session.receive_time),
     )
     return OutboxEvent(session.user_id, events_pb2.Event(voice_session_recorded=event).SerializeToString())
+
+
+def modality_silent(session: SessionKey, silence: Silence) -> OutboxEvent:
+    event = events_pb2.ModalitySilent(
+        user_id=str(session.user_id),
+        anonymous_id=session.anonymous_id,
+        session_id=str(session.session_id),
+        modality=types_pb2.Modality.ValueType(silence.modality),
+        since_time=to_timestamp(silence.since_time),
+        cause=SilenceCause.Value(f"SILENCE_CAUSE_{silence.cause}"),
+        receive_time=to_timestamp(silence.receive_time),
+    )
+    return OutboxEvent(session.user_id, events_pb2.Event(modality_silent=event).SerializeToString())
+
+
+def modality_resumed(session: SessionKey, silence: Silence) -> OutboxEvent:
+    """The silence must be over."""
+    assert silence.resume_time is not None
+    assert silence.resume_receive_time is not None
+    event = events_pb2.ModalityResumed(
+        user_id=str(session.user_id),
+        anonymous_id=session.anonymous_id,
+        session_id=str(session.session_id),
+        modality=types_pb2.Modality.ValueType(silence.modality),
+        since_time=to_timestamp(silence.since_time),
+        resume_time=to_timestamp(silence.resume_time),
+        receive_time=to_timestamp(silence.resume_receive_time),
+    )
+    return OutboxEvent(session.user_id, events_pb2.Event(modality_resumed=event).SerializeToString())
 
 
 @lru_cache(maxsize=1024)

@@ -35,13 +35,23 @@ from quietus.ingest.v1.predictions_pb2 import (
     VisionPrediction,
     VoiceFeatures,
 )
-from quietus.ingest.v1.sessions_pb2 import SessionEndCause, SessionSender
-from services.ingest import grouping, sessions
+from quietus.ingest.v1.sessions_pb2 import (
+    ClockEstimate,
+    HeartbeatAnswer,
+    ModalitySilence,
+    SessionEndCause,
+    SessionSender,
+    SilenceCause,
+)
+from quietus_edge.ids import EPOCH
+from services.ingest import clock_skew, grouping, sessions
 from services.ingest.grouping import Outcome
 from services.ingest.senders import Sender
 from services.ingest.service.exports import Part, Place
+from services.ingest.service.heartbeats import Beat
 from services.ingest.service.sessions import SessionDetails
 from services.ingest.service.stream import Acknowledged, Answer, CreditChanged
+from services.ingest.silence import Silence
 from services.ingest.vocabulary import (
     CRISIS_SIGNALS,
     EMOTIONS,
@@ -50,6 +60,8 @@ from services.ingest.vocabulary import (
     TRANSCRIPT_STATES,
     Modality,
 )
+
+MICROSECONDS = 1_000_000
 
 
 def to_session(session: sessions.Session, grace: timedelta) -> Session:
@@ -71,17 +83,28 @@ def to_details(details: SessionDetails, grace: timedelta) -> GetSessionResponse:
     return GetSessionResponse(
         session=to_session(details.session, grace),
         counts=to_counts(details.counts),
-        senders=map(_to_sender, details.senders),
+        senders=[_to_sender(sender, details.clocks.get(sender.sender_id)) for sender in details.senders],
+        silences=map(_to_silence, details.silences),
     )
 
 
-def _to_sender(sender: Sender) -> SessionSender:
+def _to_silence(silence: Silence) -> ModalitySilence:
+    return ModalitySilence(
+        modality=types_pb2.Modality.ValueType(silence.modality),
+        since_time=to_timestamp(silence.since_time),
+        resume_time=to_timestamp(silence.resume_time) if silence.resume_time else None,
+        cause=SilenceCause.Value(f"SILENCE_CAUSE_{silence.cause}"),
+    )
+
+
+def _to_sender(sender: Sender, clock: clock_skew.ClockEstimate | None) -> SessionSender:
     return SessionSender(
         sender_id=str(sender.sender_id),
         device_id=_id(sender.device_id),
         ordinal=sender.ordinal,
         first_receive_time=to_timestamp(sender.receive_time),
         last_receive_time=to_timestamp(sender.last_receive_time),
+        clock=to_clock(clock),
     )
 
 
@@ -104,6 +127,8 @@ def _to_refusal(refusal: grouping.Refusal) -> Refusal:
 
 def to_answer(answer: Answer, credit: Credit) -> StreamPredictionsResponse:
     """`credit` is what may be in flight from now on."""
+    if isinstance(answer, Beat):
+        return StreamPredictionsResponse(heartbeat=_to_heartbeat_answer(answer))
     if isinstance(answer, CreditChanged):
         return StreamPredictionsResponse(credit=credit)
     if not isinstance(answer, Acknowledged):
@@ -114,6 +139,26 @@ def to_answer(answer: Answer, credit: Credit) -> StreamPredictionsResponse:
             outcomes=map(to_outcome, answer.outcomes),
             credit=credit,
         )
+    )
+
+
+def _to_heartbeat_answer(beat: Beat) -> HeartbeatAnswer:
+    return HeartbeatAnswer(
+        client_time=beat.client_time,
+        server_time=to_timestamp(EPOCH + beat.server_time * EPOCH.resolution),
+        clock=to_clock(beat.clock),
+    )
+
+
+def to_clock(clock: clock_skew.ClockEstimate | None) -> ClockEstimate | None:
+    if clock is None:
+        return None
+    uncertainty = clock.uncertainty_microseconds
+    return ClockEstimate(
+        skew_seconds=clock.skew_microseconds / MICROSECONDS,
+        uncertainty_seconds=None if uncertainty is None else uncertainty / MICROSECONDS,
+        samples=clock.samples,
+        estimate_time=to_timestamp(EPOCH + clock.estimate_time * EPOCH.resolution),
     )
 
 

@@ -15,6 +15,9 @@ class IngestSettings(CommonSettings):
     session_silence_seconds: float = Field(
         default=1800, ge=60, description="a session of which nothing is heard for so long is ended"
     )
+    modality_silence_seconds: float = Field(
+        default=30, ge=5, description="a modality that shows nothing for so long while its session goes on is silent"
+    )
     session_grace_seconds: float = Field(
         default=7 * 86_400, ge=0, description="an ended session takes late predictions for so long"
     )

@@ -22,6 +22,7 @@ from quietus.common.v1.options_pb2 import ROLE_COUNSELOR, ROLE_DEVICE, ROLE_SERV
 from quietus.ingest.v1 import ingest_pb2
 from quietus.ingest.v1.ingest_pb2_grpc import IngestServiceStub
 from quietus.ingest.v1.predictions_pb2 import Prediction, PredictionBatch
+from quietus.ingest.v1.sessions_pb2 import Heartbeat, HeartbeatAnswer
 from quietus_edge.ids import uuid7
 from services.ingest.app import make_parts
 from services.ingest.service.activity import Activity
@@ -99,6 +100,10 @@ class Stream:
 
     async def send(self, number: int, predictions: Sequence[Prediction]) -> None:
         await self.call.write(ingest_pb2.StreamPredictionsRequest(batch=make.batch(number, predictions)))
+
+    async def beat(self, heartbeat: Heartbeat) -> HeartbeatAnswer:
+        await self.call.write(ingest_pb2.StreamPredictionsRequest(heartbeat=heartbeat))
+        return (await self.read()).heartbeat
 
     async def read(self) -> ingest_pb2.StreamPredictionsResponse:
         """Raises grpc.aio.AioRpcError with what the stream ended with."""

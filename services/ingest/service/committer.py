@@ -57,8 +57,8 @@ class Lane(ABC):
         self.is_open = True
 
     @abstractmethod
-    def arrive(self, message: bytes, receive_time: int) -> Arrival:
-        """What came next, as it was submitted. Raises AppError for what can't be taken."""
+    def arrive(self, message: bytes, receive_time: int) -> Arrival | None:
+        """What came next, as it was submitted; None when it is no batch. Raises AppError for what can't be taken."""
 
     @abstractmethod
     def committed(self, outcome: Outcome) -> None:

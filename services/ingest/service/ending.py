@@ -13,7 +13,7 @@ from libs.common.rpc.errors import AppError
 from services.ingest.service.activity import Activity
 from services.ingest.service.sessions import end_session
 from services.ingest.sessions import AGE_MAX, Status, overdue
-from services.ingest.store import predictions, senders, sessions
+from services.ingest.store import clocks, predictions, senders, sessions
 
 INTERVAL_MAX_SECONDS = 60.0
 HEARD_PER_TRANSACTION = 500
@@ -70,6 +70,9 @@ class SessionEnds:
             for first in range(0, len(in_order), HEARD_PER_TRANSACTION):
                 async with self._database.transaction() as tx:
                     await senders.heard(tx, in_order[first : first + HEARD_PER_TRANSACTION], now)
+            if estimates := self._activity.take_clocks():
+                async with self._database.transaction() as tx:
+                    await clocks.keep(tx, estimates)
         except AppError:
             self._activity.put_back(heard)
             self._listening_since = None

@@ -12,24 +12,31 @@ from libs.common.people.access import Access
 from libs.common.people.store import ensure_user
 from libs.common.rpc.caller import Caller
 from libs.common.rpc.errors import AppError, ErrorKind
+from services.ingest.clock_skew import ClockEstimate
 from services.ingest.events import session_ended, session_started
 from services.ingest.senders import SENDERS_MAX, Sender
 from services.ingest.service.callers import actor_of, device_id_of, user_id_of
 from services.ingest.sessions import EndCause, Session, SessionKey, Status, is_closed, is_expired, may_start
-from services.ingest.store import predictions, senders, sessions
+from services.ingest.silence import Silence
+from services.ingest.store import clocks, predictions, senders, sessions, silences
 from services.ingest.vocabulary import Modality
 
 # How exactly it is kept when a sender was last heard of: reopened streams needn't write.
 HEARD_PRECISION = timedelta(minutes=1)
+SILENCES_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
 class SessionDetails:
-    """`counts` of stored predictions; `senders` in the order in which they first came."""
+    """`counts` of stored predictions; `senders` in the order in which they first came, `clocks` by their sender_id;
+    the newest `silences`, oldest first.
+    """
 
     session: Session
     counts: Mapping[Modality, int]
     senders: Sequence[Sender]
+    silences: Sequence[Silence]
+    clocks: Mapping[UUID, ClockEstimate]
 
 
 class Sessions:
@@ -117,7 +124,13 @@ class Sessions:
         async with self._database.read() as tx:
             session = await self.readable(tx, caller, session_id)
             counts = await predictions.count(tx, session_id)
-            return SessionDetails(session, counts, await senders.of_session(tx, session_id))
+            return SessionDetails(
+                session,
+                counts,
+                await senders.of_session(tx, session_id),
+                await silences.of_session(tx, session_id, SILENCES_MAX),
+                await clocks.of_senders(tx, session.key),
+            )
 
     async def page(
         self, caller: Caller, anonymous_id: str, before: tuple[datetime, UUID] | None, limit: int

@@ -16,6 +16,7 @@ from services.ingest.grouping import Outcome
 from services.ingest.service.batches import Arrival, SessionBatches
 from services.ingest.service.committer import Committer, Lane
 from services.ingest.service.devices import Device
+from services.ingest.service.heartbeats import Beat, Heartbeats
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class CreditChanged:
     is_granted: bool
 
 
-Answer = Acknowledged | Drain | CreditChanged
+Answer = Acknowledged | Drain | CreditChanged | Beat
 Write = Callable[[Answer], Awaitable[None]]
 Task = asyncio.Task[None]
 
@@ -72,6 +73,7 @@ class PredictionStream(Lane):
         self._availability = availability
         self._limits = limits
         self.has_credit = True
+        self.heartbeats = Heartbeats()
         self._refusal: AppError | None = None
         self._newest_number = 0
         # Messages that wait for their slice. Those that are dropped after a refusal stay counted: it ends the stream.
@@ -85,9 +87,18 @@ class PredictionStream(Lane):
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
-    def arrive(self, message: bytes, receive_time: int) -> Arrival:
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Differs when something came."""
+        return self._newest_number, self.heartbeats.count
+
+    def arrive(self, message: bytes, receive_time: int) -> Arrival | None:
         self._unread -= 1
         request = parse_request(message)
+        if request.HasField("heartbeat"):
+            self.heartbeats.take(request.heartbeat, receive_time)
+            self._wake.set()
+            return None
         if request.HasField("open"):
             raise AppError(ErrorKind.INVALID_ARGUMENT, "STREAM_ALREADY_OPENED")
         arrival = self._batches.arrive(request.batch, receive_time, len(message))
@@ -144,6 +155,8 @@ class PredictionStream(Lane):
                 self.has_credit = not self.has_credit
                 await self._write(write, CreditChanged(self.has_credit))
             await self._acknowledge(write)
+            if beat := self.heartbeats.unanswered():
+                await self._write(write, beat)
             if self.error:
                 raise self.error
             if self._refusal and not self._batches_in_flight:
@@ -171,7 +184,7 @@ class PredictionStream(Lane):
         """
         seen, quiet_looks = None, 0
         while quiet_looks < LOOKS:
-            progress = self._newest_number, self._writes
+            progress = self.progress, self._writes
             waits_for_us = self._unread or self._batches_in_flight or self._committer.is_full or not self.has_credit
             is_quiet = progress == seen and (self._is_writing or not waits_for_us)
             quiet_looks = quiet_looks + 1 if is_quiet else 0

@@ -12,12 +12,13 @@ from libs.common.rpc.call import ServicerContext
 from libs.common.rpc.caller import current_caller
 from libs.common.rpc.drain import current_drain
 from libs.common.rpc.errors import AppError, ErrorKind
-from libs.common.rpc.validation import parser
+from libs.common.rpc.validation import Validator, parser
 from libs.common.timestamps import to_datetime, to_timestamp
 from quietus.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from services.ingest.messages import (
     from_place,
     to_answer,
+    to_clock,
     to_details,
     to_exported,
     to_outcome,
@@ -41,6 +42,7 @@ RAW_METHODS = (f"/{SERVICE}/StreamPredictions", f"/{SERVICE}/RecordPredictions")
 
 
 _parse_single = parser(ingest_pb2.RecordPredictionsRequest)
+_validator = Validator()
 _NO_CREDIT = ingest_pb2.Credit()
 
 
@@ -140,7 +142,9 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             async def write(answer: Answer) -> None:
                 await context.write(to_answer(answer, credit if stream.has_credit else _NO_CREDIT))
 
-            opened = ingest_pb2.StreamOpened(credit=credit, server_time=to_timestamp(self._clock()))
+            server_time = self._clock()
+            clock = to_clock(stream.heartbeats.opened(opening, server_time))
+            opened = ingest_pb2.StreamOpened(credit=credit, server_time=to_timestamp(server_time), clock=clock)
             await context.write(ingest_pb2.StreamPredictionsResponse(opened=opened))
             await stream.serve(context.read, write, current_drain())
 
@@ -149,7 +153,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
 
 
 async def _opening(read: Read, idle_seconds: float) -> ingest_pb2.OpenStream:
-    """The first message. STREAM_NOT_OPENED, STREAM_IDLE."""
+    """The first message. STREAM_NOT_OPENED, STREAM_IDLE, INVALID_FIELD."""
     try:
         async with asyncio.timeout(idle_seconds):
             message = await read()
@@ -158,6 +162,7 @@ async def _opening(read: Read, idle_seconds: float) -> ingest_pb2.OpenStream:
     request = parse_request(message) if message is not EOF else None
     if request is None or not request.HasField("open"):
         raise AppError(ErrorKind.INVALID_ARGUMENT, "STREAM_NOT_OPENED", "the first message opens")
+    _validator.check(request.open)
     return request.open
 
 

@@ -636,7 +636,6 @@ class RecordPredictionsRequest(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     BATCH_FIELD_NUMBER: _builtins.int
     SENDER_ID_FIELD_NUMBER: _builtins.int
-    CLIENT_TIME_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The session."""
     sender_id: _builtins.str
@@ -645,21 +644,16 @@ class RecordPredictionsRequest(_message.Message):
     def batch(self) -> _predictions_pb2.PredictionBatch:
         """The batch."""
 
-    @_builtins.property
-    def client_time(self) -> _timestamp_pb2.Timestamp:
-        """As in OpenStream."""
-
     def __init__(
         self,
         *,
         session_id: _builtins.str = ...,
         batch: _predictions_pb2.PredictionBatch | None = ...,
         sender_id: _builtins.str = ...,
-        client_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "client_time", b"client_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "client_time", b"client_time", "sender_id", b"sender_id", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "sender_id", b"sender_id", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -708,7 +702,7 @@ class StreamPredictionsRequest(_message.Message):
 
     @_builtins.property
     def heartbeat(self) -> _sessions_pb2.Heartbeat:
-        """What the device says of itself; at most one a second."""
+        """What the device says of itself, every few seconds. Only the newest one that waits is answered."""
 
     def __init__(
         self,
@@ -771,6 +765,7 @@ class StreamPredictionsResponse(_message.Message):
     ACKNOWLEDGEMENT_FIELD_NUMBER: _builtins.int
     DRAIN_FIELD_NUMBER: _builtins.int
     CREDIT_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def opened(self) -> Global___StreamOpened:
         """The answer to the opening."""
@@ -789,6 +784,10 @@ class StreamPredictionsResponse(_message.Message):
         as before once it can again. The stream stays open, and what was sent is acknowledged when it is durable.
         """
 
+    @_builtins.property
+    def heartbeat(self) -> _sessions_pb2.HeartbeatAnswer:
+        """The answer to a heartbeat."""
+
     def __init__(
         self,
         *,
@@ -796,12 +795,13 @@ class StreamPredictionsResponse(_message.Message):
         acknowledgement: Global___Acknowledgement | None = ...,
         drain: Global___Drain | None = ...,
         credit: Global___Credit | None = ...,
+        heartbeat: _sessions_pb2.HeartbeatAnswer | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "credit", b"credit", "drain", b"drain", "message", b"message", "opened", b"opened"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "credit", b"credit", "drain", b"drain", "heartbeat", b"heartbeat", "message", b"message", "opened", b"opened"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "credit", b"credit", "drain", b"drain", "message", b"message", "opened", b"opened"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "credit", b"credit", "drain", b"drain", "heartbeat", b"heartbeat", "message", b"message", "opened", b"opened"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["opened", "acknowledgement", "drain", "credit"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["opened", "acknowledgement", "drain", "credit", "heartbeat"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 

@@ -1,0 +1,169 @@
+"""Watches which modalities of the open sessions run, and tells when one falls silent and when it is back.
+
+The way of a batch pays nothing for it: every few seconds the newest prediction of each modality is looked up, for those
+sessions alone of which something came since the last look. What was told stands in the table of silences, so that a
+silence is told once, whoever watches and however often it starts anew.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import NoReturn
+from uuid import UUID
+
+import structlog
+
+from libs.common.clock import Clock
+from libs.common.db.database import Database, Transaction
+from libs.common.rpc.errors import AppError
+from services.ingest.events import modality_resumed, modality_silent
+from services.ingest.service.activity import Activity, Presence
+from services.ingest.sessions import Session, Status
+from services.ingest.silence import Cause, Evidence, Said, Silence, begin, fallen, resume
+from services.ingest.store import sessions, silences
+from services.ingest.store.silences import Place
+from services.ingest.vocabulary import Modality
+
+LOOKS = 3
+SESSIONS_PER_LOOK = 500
+
+log = structlog.get_logger()
+
+Known = Mapping[Modality, Evidence]
+
+
+class ModalityWatch:
+    def __init__(self, database: Database, activity: Activity, patience: timedelta, clock: Clock) -> None:
+        """`patience`: how long a modality may show nothing while the session goes on."""
+        self._database = database
+        self._activity = activity
+        self._patience = patience
+        self._clock = clock
+        # When a session was first looked at since its streams are open, and what had come by the last look.
+        self._listening_since: dict[UUID, datetime] = {}
+        self._progress: dict[UUID, object] = {}
+
+    async def run(self) -> NoReturn:
+        """A background task."""
+        while True:
+            try:
+                await self.look()
+            except AppError as error:
+                log.warning("modalities not watched", reason=error.reason)
+            await asyncio.sleep(self._patience.total_seconds() / LOOKS)
+
+    async def look(self) -> None:
+        now = self._clock()
+        streams: defaultdict[UUID, list[Presence]] = defaultdict(list)
+        for presence in self._activity.streams:
+            streams[presence.session.key.session_id].append(presence)
+        self._listening_since = {session_id: self._listening_since.get(session_id, now) for session_id in streams}
+        progress = {session_id: _progress(those) for session_id, those in streams.items()}
+        moved = [session_id for session_id in streams if progress[session_id] != self._progress.get(session_id)]
+        for first in range(0, len(moved), SESSIONS_PER_LOOK):
+            some = moved[first : first + SESSIONS_PER_LOOK]
+            await self._look_at({session_id: streams[session_id] for session_id in some}, now)
+        self._progress = progress
+
+    async def _look_at(self, streams: Mapping[UUID, Sequence[Presence]], now: datetime) -> None:
+        async with self._database.read() as tx:
+            known = await _known(tx, streams)
+        await self._keep_running(streams, known, now)
+        for session_id, evidence in known.items():
+            if any(self._changes(session_id, modality, evidence, now) for modality in Modality):
+                await self._settle(session_id, evidence)
+
+    def _changes(self, session_id: UUID, modality: Modality, evidence: Known, now: datetime) -> bool:
+        if evidence[modality].lasting:
+            return evidence[modality].is_back
+        return self._fallen(session_id, modality, evidence, now) is not None
+
+    def _fallen(self, session_id: UUID, modality: Modality, evidence: Known, now: datetime) -> Cause | None:
+        return fallen(modality, evidence, self._listening_since[session_id], now, self._patience)
+
+    async def _settle(self, session_id: UUID, evidence: Known) -> None:
+        """Decides again under the session's lock, by what the tables hold whatever the clocks of its devices."""
+        async with self._database.transaction() as tx:
+            session = await sessions.lock(tx, session_id)
+            if session is None or session.status is Status.ENDED:
+                return
+            now = self._clock()
+            exact = await _exact(tx, session_id, evidence)
+            for modality, mine in exact.items():
+                if mine.is_back:
+                    await _tell_resumed(tx, session, mine, now)
+                elif not mine.lasting and (cause := self._fallen(session_id, modality, exact, now)):
+                    await _tell_silent(tx, session, modality, mine, cause, now)
+
+    async def _keep_running(
+        self, streams: Mapping[UUID, Sequence[Presence]], known: Mapping[UUID, Known], now: datetime
+    ) -> None:
+        """For other processes, which don't hear these devices: only of modalities whose predictions don't say it."""
+        quiet = [
+            (streams[session_id][0].session.key, modality, mine.running.at)
+            for session_id, evidence in known.items()
+            for modality, mine in evidence.items()
+            if mine.running and _is_older(mine.received, now - self._patience / 2)
+            if _is_older(mine.running_time, now - self._patience / 2)
+        ]
+        if quiet:
+            async with self._database.transaction() as tx:
+                await silences.keep_running(tx, quiet)
+
+
+def _progress(streams: Sequence[Presence]) -> object:
+    return {id(presence.stream): presence.stream.progress for presence in streams}
+
+
+def _is_older(time: datetime | None, than: datetime) -> bool:
+    return time is None or time < than
+
+
+async def _known(tx: Transaction, streams: Mapping[UUID, Sequence[Presence]]) -> Mapping[UUID, Known]:
+    newest = await silences.newest(tx, streams)
+    lasting = await silences.lasting(tx, streams)
+    running = await silences.running(tx, streams)
+
+    def evidence(place: Place, said: Sequence[Said]) -> Evidence:
+        received, captured_until = newest.get(place, (None, None))
+        return Evidence(received, captured_until, said, running.get(place), lasting.get(place))
+
+    return {
+        session_id: {modality: evidence((session_id, modality), _said(those, modality)) for modality in Modality}
+        for session_id, those in streams.items()
+    }
+
+
+def _said(streams: Sequence[Presence], modality: Modality) -> Sequence[Said]:
+    return [said for one in streams if (said := one.stream.heartbeats.said.get(modality))]
+
+
+async def _exact(tx: Transaction, session_id: UUID, evidence: Known) -> Known:
+    lasting = await silences.lasting(tx, [session_id])
+    exact = {}
+    for modality, mine in evidence.items():
+        received, captured_until = await silences.newest_of(tx, session_id, modality)
+        exact[modality] = replace(
+            mine, received=received, captured_until=captured_until, lasting=lasting.get((session_id, modality))
+        )
+    return exact
+
+
+async def _tell_silent(
+    tx: Transaction, session: Session, modality: Modality, mine: Evidence, cause: Cause, now: datetime
+) -> None:
+    boundary = await silences.boundary(tx, session.key.session_id, modality)
+    silence = Silence(modality, begin(mine, session.start_time, boundary), cause, now)
+    await silences.begin(tx, session.key, silence)
+    tx.append_to_outbox([modality_silent(session.key, silence)])
+
+
+async def _tell_resumed(tx: Transaction, session: Session, mine: Evidence, now: datetime) -> None:
+    assert mine.lasting is not None
+    silence = mine.lasting
+    first = await silences.first_window(tx, session.key.session_id, silence.modality, silence.since_time)
+    over = replace(silence, resume_time=resume(silence, mine, first), resume_receive_time=now)
+    await silences.end(tx, session.key, over)
+    tx.append_to_outbox([modality_resumed(session.key, over)])

@@ -1,0 +1,142 @@
+"""Silences of modalities, and what is known of modalities.
+
+Silences are found by their primary key (session_id, modality, since_time), those that last by
+idx_modality_silences_lasting. The newest prediction is the one with the newest chunk id: one look into the unique key
+of each table.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+import asyncpg
+
+from libs.common.db.database import Transaction
+from services.ingest.sessions import SessionKey
+from services.ingest.silence import Cause, Silence
+from services.ingest.store.predictions import TABLES
+from services.ingest.vocabulary import Modality
+
+# session_id, modality
+Place = tuple[UUID, Modality]
+
+
+class Newest(NamedTuple):
+    received: datetime | None
+    captured_until: datetime | None
+
+
+NEWEST = " UNION ALL ".join(
+    f"""SELECT k.session_id, {modality.value}, p.receive_time, p.capture_end_time
+FROM unnest($1::uuid[]) AS k (session_id),
+LATERAL (
+    SELECT receive_time, capture_end_time FROM {table.name} WHERE session_id = k.session_id
+    ORDER BY chunk_id DESC LIMIT 1
+) AS p
+"""  # noqa: S608 - names of tables of ours
+    for modality, table in TABLES.items()
+)
+_LASTING = """
+SELECT * FROM modality_silences WHERE session_id = ANY($1::uuid[]) AND resume_receive_time IS NULL
+"""
+_KEEP_RUNNING = """
+INSERT INTO modality_heartbeats (session_id, modality, user_id, running_time)
+SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::uuid[], $4::timestamptz[])
+ON CONFLICT (session_id, modality) DO UPDATE SET
+    running_time = greatest(modality_heartbeats.running_time, excluded.running_time)
+"""
+_BEGIN = """
+INSERT INTO modality_silences (session_id, modality, since_time, user_id, cause, receive_time)
+VALUES ($1, $2, $3, $4, $5, $6)
+"""
+_END = """
+UPDATE modality_silences SET resume_time = $4, resume_receive_time = $5
+WHERE session_id = $1 AND modality = $2 AND since_time = $3
+"""
+
+
+async def newest(tx: Transaction, session_ids: Collection[UUID]) -> Mapping[Place, Newest]:
+    """By chunk id, which is by capture time as long as all clocks of the session agree."""
+    rows = await tx.driver.fetch(NEWEST, list(session_ids))
+    return {(row[0], Modality(row[1])): Newest(row[2], row[3]) for row in rows}
+
+
+async def newest_of(tx: Transaction, session_id: UUID, modality: Modality) -> Newest:
+    """Whatever the clocks; reads all its predictions."""
+    statement = f"SELECT max(receive_time), max(capture_end_time) FROM {TABLES[modality].name} WHERE session_id = $1"  # noqa: S608
+    row = await tx.driver.fetchrow(statement, session_id)
+    assert row is not None
+    return Newest(row[0], row[1])
+
+
+async def first_window(tx: Transaction, session_id: UUID, modality: Modality, since: datetime) -> datetime | None:
+    """When the first window that ends after `since` starts; reads all predictions of the modality."""
+    statement = (
+        f"SELECT min(capture_start_time) FROM {TABLES[modality].name}"  # noqa: S608
+        " WHERE session_id = $1 AND capture_end_time > $2"
+    )
+    start: datetime | None = await tx.driver.fetchval(statement, session_id, since)
+    return start
+
+
+async def lasting(tx: Transaction, session_ids: Collection[UUID]) -> Mapping[Place, Silence]:
+    rows = await tx.driver.fetch(_LASTING, list(session_ids))
+    return {(row["session_id"], Modality(row["modality"])): _silence(row) for row in rows}
+
+
+async def boundary(tx: Transaction, session_id: UUID, modality: Modality) -> datetime | None:
+    """Where the newest silence of a modality lay."""
+    statement = (
+        "SELECT max(greatest(since_time, resume_time)) FROM modality_silences WHERE session_id = $1 AND modality = $2"
+    )
+    found: datetime | None = await tx.driver.fetchval(statement, session_id, modality)
+    return found
+
+
+async def begin(tx: Transaction, session: SessionKey, silence: Silence) -> None:
+    """The session has to be locked."""
+    place = (session.session_id, silence.modality, silence.since_time)
+    await tx.driver.execute(_BEGIN, *place, session.user_id, silence.cause, silence.receive_time)
+
+
+async def end(tx: Transaction, session: SessionKey, silence: Silence) -> None:
+    """The silence as it has ended."""
+    place = (session.session_id, silence.modality, silence.since_time)
+    await tx.driver.execute(_END, *place, silence.resume_time, silence.resume_receive_time)
+
+
+async def of_session(tx: Transaction, session_id: UUID, newest_first: int | None = None) -> Sequence[Silence]:
+    """Oldest first; the newest ones alone where a number of them is given."""
+    rows = await tx.driver.fetch(
+        "SELECT * FROM modality_silences WHERE session_id = $1 ORDER BY receive_time DESC, modality DESC LIMIT $2",
+        session_id,
+        newest_first,
+    )
+    return [_silence(row) for row in reversed(rows)]
+
+
+async def running(tx: Transaction, session_ids: Collection[UUID]) -> Mapping[Place, datetime]:
+    """When devices last said that modalities run, as far as it was written down."""
+    rows = await tx.driver.fetch(
+        "SELECT session_id, modality, running_time FROM modality_heartbeats WHERE session_id = ANY($1::uuid[])",
+        list(session_ids),
+    )
+    return {(row["session_id"], Modality(row["modality"])): row["running_time"] for row in rows}
+
+
+async def keep_running(tx: Transaction, running: Sequence[tuple[SessionKey, Modality, datetime]]) -> None:
+    """In one order, lest two processes wait for each other."""
+    rows = sorted((key.session_id, modality, key.user_id, time) for key, modality, time in running)
+    await tx.driver.execute(_KEEP_RUNNING, *([row[column] for row in rows] for column in range(4)))
+
+
+def _silence(row: "asyncpg.Record") -> Silence:
+    return Silence(
+        Modality(row["modality"]),
+        row["since_time"],
+        Cause(row["cause"]),
+        row["receive_time"],
+        row["resume_time"],
+        row["resume_receive_time"],
+    )
