@@ -2,7 +2,7 @@
 
 import argparse
 
-from bench import connections
+from bench import connections, soak
 from bench.ingest import command as ingest
 from bench.pipeline import command as pipeline
 
@@ -13,6 +13,7 @@ def main() -> int:
     ingest.add_to(commands)
     connections.add_to(commands)
     pipeline.add_to(commands)
+    soak.add_to(commands)
     arguments = parser.parse_args()
     code: int = arguments.run(arguments)
     return code

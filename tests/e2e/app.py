@@ -1,5 +1,5 @@
 """`python -m tests.e2e.app`: an app with a session. It reads what it needs as JSON from its standard input and records
-simulated chunks. It prints a line of JSON for each that record() has returned and for each problem; {"flushed": true} last.
+simulated chunks. It prints a line of JSON for each that record() has returned and for each problem; at last "flushed".
 
 With `clock`, it lives through the session by a clock that is off by as many hours, one value after the other.
 """

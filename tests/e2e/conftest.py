@@ -1,7 +1,5 @@
 """Suites for end-to-end tests: one snapshot, one suite that is never killed, and nothing that stays behind."""
 
-import subprocess
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from deploy.demo.suite import Suite as Client
 from deploy.demo.suite import connected
 from tests.e2e.checker import Rows
 from tests.e2e.devices import Devices
+from tests.e2e.reaper import guarded
 from tests.e2e.rows import read_rows
 from tests.e2e.snapshot import Snapshot, make_snapshot
 from tests.e2e.suite import Suite
@@ -31,13 +30,8 @@ class Run:
 def workspace() -> Iterator[Path]:
     """A folder that is removed, with every process that works below it, even when the tests are killed."""
     folder = Path(tempfile.mkdtemp(prefix="quietus-e2e-"))
-    reaper = subprocess.Popen(
-        [sys.executable, "-m", "tests.e2e.reaper", folder], stdin=subprocess.PIPE, start_new_session=True
-    )
-    try:
+    with guarded(folder):
         yield folder
-    finally:
-        reaper.communicate()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

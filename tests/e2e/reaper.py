@@ -5,6 +5,7 @@ however they end; then it ends every process that still works below the folder, 
 import contextlib
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -16,6 +17,18 @@ from tests.support.disk import unmount_below
 
 END_SECONDS = 10.0
 POLL_SECONDS = 0.05
+
+
+@contextlib.contextmanager
+def guarded(folder: Path) -> Iterator[None]:
+    """The folder is removed afterwards, with every process that works below it, even when this process is killed."""
+    reaper = subprocess.Popen(
+        [sys.executable, "-m", "tests.e2e.reaper", folder], stdin=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        yield
+    finally:
+        reaper.communicate()
 
 
 def reap(folder: Path) -> None:
