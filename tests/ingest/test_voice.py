@@ -117,7 +117,7 @@ async def test_the_same_content_again_gives_the_first_answer_and_is_told_once(su
 
 CHANGES = [
     {"start_time": to_timestamp(make.now() - timedelta(hours=1))},
-    {"end_time": to_timestamp(make.now())},
+    {"end_time": to_timestamp(make.now() + timedelta(hours=1))},
     {"emotion": EMOTION_NUMB},
     {"confidence": 0.2},
     {"features": voice_pb2.VoiceSessionFeatures(temporal=voice_pb2.TemporalFeatures(pause_ratio=0.26))},

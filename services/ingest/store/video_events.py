@@ -1,5 +1,5 @@
-"""Events of video sessions, listed by idx_video_analysis_events_session_id for a session, _user_id for a person, and
-_risk_level or _event_at for a counselor.
+"""Events of video sessions, listed by idx_video_analysis_events_session_id for a session, by _user_id for a person and
+for everybody in care, and by _risk_level for everybody in care where the level is rare.
 """
 
 from collections.abc import Mapping, Sequence
