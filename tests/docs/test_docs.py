@@ -11,7 +11,7 @@ from libs.common.settings import CommonSettings
 from quietus.alerts.v1 import alerts_pb2
 from quietus.common.v1 import feed_pb2, options_pb2
 from quietus.identity.v1 import identity_pb2
-from quietus.ingest.v1 import predictions_pb2
+from quietus.ingest.v1 import ingest_pb2, predictions_pb2
 from tests.docs.pages import (
     PAGES,
     ROOT,
@@ -126,6 +126,33 @@ def test_privacy_speaks_of_every_field_that_is_marked_personal() -> None:
     assert personal - _words_of_privacy() == set()
 
 
+def test_the_protocol_knows_every_way_in_which_a_stream_ends() -> None:
+    ingest = ROOT / "services" / "ingest"
+    names = (
+        "servicer/sessions",
+        "service/stream",
+        "service/batches",
+        "service/sessions",
+        "service/devices",
+        "service/recording",
+    )
+    sources = [(ingest / f"{name}.py").read_text() for name in names]
+    reasons = {reason for source in sources for reason in re.findall(r'ErrorKind\.\w+,\s+"([A-Z_]+)"', source)}
+    assert {"STREAM_IDLE", "BATCH_EMPTY", "RATE_LIMITED"} <= reasons
+    assert reasons - _words_of_protocol() == set()
+
+
+def test_the_protocol_knows_every_reason_of_a_refusal_and_every_message() -> None:
+    reasons = {name.removeprefix("REFUSAL_REASON_") for name in ingest_pb2.RefusalReason.DESCRIPTOR.values_by_name}
+    messages = (
+        ingest_pb2.StreamPredictionsRequest,
+        ingest_pb2.StreamPredictionsResponse,
+        predictions_pb2.TextPrediction,
+    )
+    fields = {name for message in messages for name in message.DESCRIPTOR.fields_by_name}
+    assert (reasons | fields) - _words_of_protocol() == {"UNSPECIFIED"}
+
+
 def test_decisions_are_numbered_without_a_gap_and_fit_on_a_page() -> None:
     pages = sorted((ROOT / "docs" / "adr").glob("*.md"))
     assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))
@@ -145,6 +172,10 @@ def test_no_tracked_file_names_a_registry_or_a_path_of_somebodys_machine() -> No
     allowed = {ROOT / "deploy" / "lock.py"}  # tells the resolver to write none
     named = [str(file) for file in tracked_files() if file not in allowed and forbidden.search(file.read_bytes())]
     assert named == []
+
+
+def _words_of_protocol() -> set[str]:
+    return set(re.findall(r"\w+", (ROOT / "docs" / "protocol.md").read_text()))
 
 
 def _words_of_privacy() -> set[str]:

@@ -8,14 +8,18 @@ from pathlib import Path
 from random import Random
 from uuid import UUID
 
+from libs.common.timestamps import to_timestamp
 from quietus.ingest.v1 import ingest_pb2
 from quietus.ingest.v1.predictions_pb2 import Prediction
+from quietus.ingest.v1.sessions_pb2 import Heartbeat, ModalityHeartbeat
 from quietus_edge.ids import uuid7
 from tests.fuzz.mutation import mutate
 from tests.ingest import make
 
 # How many chunks a corpus has: most are sent again, as duplicates or conflicts.
 _CHUNKS = 40
+# Always the same, so that a session has few.
+SENDER = "018f0000-0000-4000-8000-000000000001"
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,8 @@ class Corpus:
         self._chunks = [(uuid7(time, random.getrandbits), time) for time in times]
 
     def opening(self) -> bytes:
-        opening = ingest_pb2.OpenStream(session_id=str(self._person.session_id))
+        now = to_timestamp(make.now())
+        opening = ingest_pb2.OpenStream(session_id=str(self._person.session_id), sender_id=SENDER, client_time=now)
         return ingest_pb2.StreamPredictionsRequest(open=opening).SerializeToString()
 
     def batch(self, number: int, random: Random) -> bytes:
@@ -74,8 +79,19 @@ class Corpus:
         batch = make.batch(number, [self._prediction(random) for _ in range(size)])
         return ingest_pb2.StreamPredictionsRequest(batch=batch).SerializeToString()
 
+    def heartbeat(self, random: Random) -> bytes:
+        now = to_timestamp(make.now())
+        modalities = [
+            ModalityHeartbeat(modality=number, state=random.randrange(1, 4), last_capture_time=now)  # type: ignore[arg-type]
+            for number in random.sample((1, 2, 3), random.randrange(4))
+        ]
+        heartbeat = Heartbeat(modalities=modalities, client_time=now, round_trip_seconds=0.1)
+        return ingest_pb2.StreamPredictionsRequest(heartbeat=heartbeat).SerializeToString()
+
     def case(self, name: str, random: Random) -> Case:
         messages = [self.opening(), *(self.batch(number, random) for number in range(1, random.randrange(2, 7)))]
+        if random.random() < 0.4:
+            messages.insert(random.randrange(1, len(messages) + 1), self.heartbeat(random))
         first = 0 if random.random() < 0.1 else 1
         for place in range(first, len(messages)):
             if random.random() < 0.4:
