@@ -2,7 +2,8 @@
 
 import argparse
 
-from bench import connections, soak
+from bench import soak, streams
+from bench.growth import command as growth
 from bench.ingest import command as ingest
 from bench.pipeline import command as pipeline
 
@@ -11,7 +12,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     commands = parser.add_subparsers(required=True)
     ingest.add_to(commands)
-    connections.add_to(commands)
+    streams.add_to(commands)
+    growth.add_to(commands)
     pipeline.add_to(commands)
     soak.add_to(commands)
     arguments = parser.parse_args()

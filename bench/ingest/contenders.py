@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import psutil
 
@@ -46,7 +47,12 @@ class Measured:
 
 
 async def measure(contender: Contender, plan: Plan) -> Measured:
-    """Runs the load generator in a process of its own. RuntimeError when something wasn't accepted whole."""
+    """RuntimeError when something wasn't accepted whole."""
+    return Measured(**await generate(contender, plan))
+
+
+async def generate(contender: Contender, plan: Plan) -> dict[str, Any]:
+    """Runs the load generator in a process of its own: what it printed, with cpu, postgres_cpu and memory_mb."""
     generator = await asyncio.create_subprocess_exec(
         sys.executable, "-m", contender.generator, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
@@ -55,12 +61,12 @@ async def measure(contender: Contender, plan: Plan) -> Measured:
     if generator.returncode:
         raise RuntimeError(f"{contender.name} did not take the load; see above")
     seconds = plan.warm_up_seconds + plan.seconds
-    return Measured(
-        **json.loads(output),
-        cpu=own[0] / seconds,
-        postgres_cpu=postgres[0] / seconds,
-        memory_mb=contender.memory_mb(),
-    )
+    measured: dict[str, Any] = json.loads(output)
+    return measured | {
+        "cpu": own[0] / seconds,
+        "postgres_cpu": postgres[0] / seconds,
+        "memory_mb": contender.memory_mb(),
+    }
 
 
 @asynccontextmanager

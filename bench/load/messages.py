@@ -6,6 +6,7 @@ Every prediction is as full as an edge app makes it: distribution, prosody, cues
 import os
 import random
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from libs.common.timestamps import to_timestamp
 from quietus.common.v1.types_pb2 import (
@@ -103,18 +104,12 @@ class Messages:
     """The batches of one stream, without end: consecutive windows, each as vision, audio, text."""
 
     def __init__(self, batch_size: int, start: datetime | None = None, seed: int = 1) -> None:
-        random_numbers = random.Random(seed)
         start = start or datetime.now(UTC)
         self._batch_size = batch_size
         self._chunk_prefix = str(uuid7(start))[:24]
         self._next_prediction = 0
         self._next_number = FIRST_NUMBER
-        self._templates: list[tuple[bytes, bytes]] = []
-        for _ in range(VARIANTS):
-            for message in chunk(random_numbers, PLACEHOLDER, start):
-                data = PredictionBatch(predictions=[message]).SerializeToString()
-                head, tail = data.split(PLACEHOLDER.encode())
-                self._templates.append((head, tail))
+        self._templates = _templates(seed, start)
 
     def next(self) -> tuple[int, bytes]:
         """A batch number, and a serialised StreamPredictionsRequest with that batch."""
@@ -127,6 +122,15 @@ class Messages:
         self._next_prediction += self._batch_size
         batch = b"".join(parts)
         return number, b"\x12" + _varint(len(batch)) + batch
+
+
+@lru_cache(maxsize=256)
+def _templates(seed: int, start: datetime) -> list[tuple[bytes, bytes]]:
+    """What comes before and after the chunk id of each prediction; streams may share them."""
+    random_numbers = random.Random(seed)
+    messages = [message for _ in range(VARIANTS) for message in chunk(random_numbers, PLACEHOLDER, start)]
+    encoded = [PredictionBatch(predictions=[message]).SerializeToString() for message in messages]
+    return [(head, tail) for head, tail in (data.split(PLACEHOLDER.encode()) for data in encoded)]
 
 
 def parsed(message: bytes) -> PredictionBatch:

@@ -9,6 +9,7 @@ import json
 import sys
 from collections import deque
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
 import uvloop
@@ -29,14 +30,23 @@ class Paced(Protocol):
 class Sender:
     """One stream that sends. Times are those of the event loop, in seconds."""
 
-    def __init__(self, plan: Plan, session_id: str, token: str, seed: int, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        session_id: str,
+        token: str,
+        seed: int,
+        recorder: Recorder,
+        start: datetime | None = None,
+    ) -> None:
         self._plan = plan
         self._recorder = recorder
-        self._messages = Messages(plan.batch_size, seed=seed)
+        self._messages = Messages(plan.batch_size, start, seed)
         self._in_flight: deque[tuple[int, float]] = deque()
         self._loop = asyncio.get_running_loop()
         self._session_id = session_id
         self.opened = asyncio.Event()
+        self.refused = ""
         metadata = {"authorization": f"Bearer {token}"}
         self.stream = GrpcStream(PATH, f"{plan.host}:{plan.port}", metadata, self._take)
 
@@ -44,6 +54,11 @@ class Sender:
         await self._loop.create_connection(lambda: self.stream, self._plan.host, self._plan.port)
         self.stream.send(StreamPredictionsRequest(open=OpenStream(session_id=self._session_id)).SerializeToString())
         await self.opened.wait()
+
+    @property
+    def oldest_due(self) -> float | None:
+        """When the oldest batch was due that isn't acknowledged."""
+        return self._in_flight[0][1] if self._in_flight else None
 
     def fill_window(self) -> None:
         while len(self._in_flight) < self._plan.window:
@@ -61,7 +76,7 @@ class Sender:
             return
         acknowledgement = response.acknowledgement
         if acknowledgement.outcomes:
-            raise RuntimeError(f"not accepted whole: {acknowledgement}")
+            self.refused = self.refused or f"not accepted whole: {acknowledgement}"
         now, through = self._loop.time(), acknowledgement.through_batch_number
         while self._in_flight and self._in_flight[0][0] <= through:
             self._recorder.acknowledged(now, now - self._in_flight.popleft()[1], self._plan.batch_size)
@@ -81,6 +96,8 @@ async def run(plan: Plan) -> dict[str, float]:
         for sender in senders:
             sender.fill_window()
     await recorder.wait()
+    if refused := [sender.refused for sender in senders if sender.refused]:
+        raise RuntimeError(refused[0])
     if ended := [sender.stream.ended.result() for sender in senders if sender.stream.ended.done()]:
         raise RuntimeError(f"{len(ended)} streams ended: {ended[0]}")
     for sender in senders:

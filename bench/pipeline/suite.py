@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import asyncpg
+import grpc
 
 from bench.pipeline.load import Person
 from deploy.demo.suite import Suite, connected, free_ports
@@ -26,10 +28,14 @@ from quietus.ingest.v1.ingest_pb2 import StartSessionRequest
 from quietus.ingest.v1.ingest_pb2_grpc import IngestServiceStub
 from quietus_edge.ids import uuid7
 
+if TYPE_CHECKING:
+    from quietus.ingest.v1.ingest_pb2_grpc import IngestServiceAsyncStub
+
 CALL_SECONDS = 30
 WRITE_BACK_SECONDS = 60
 # Each creation hashes a password with 64 MiB; identity refuses more than it has patience for.
 CREATIONS_AT_ONCE = 8
+STARTS_AT_ONCE = 64
 # Windows of five seconds are sent faster than they are lived.
 SESSION_AGE = timedelta(hours=6)
 
@@ -69,17 +75,22 @@ class BenchSuite:
         )
         return DeviceToken(made.user.anonymous_id, traded.token.access_token)
 
-    async def start_sessions(self, people: Sequence[DeviceToken]) -> Sequence[Person]:
-        return await asyncio.gather(*(self._start_session(person) for person in people))
+    async def start_sessions(
+        self, people: Sequence[DeviceToken], channel: grpc.aio.Channel | None = None
+    ) -> Sequence[Person]:
+        """One for each time that somebody is among them; `channel` leads to another ingest than the suite's."""
+        turn = asyncio.Semaphore(STARTS_AT_ONCE)
+        stub = IngestServiceStub(channel or self.suite.channels["ingest"])
+        return await asyncio.gather(*(self._start_session(stub, person, turn) for person in people))
 
-    async def _start_session(self, person: DeviceToken) -> Person:
+    async def _start_session(
+        self, stub: "IngestServiceAsyncStub", person: DeviceToken, turn: asyncio.Semaphore
+    ) -> Person:
         start = datetime.now(UTC) - SESSION_AGE
         session_id = str(uuid7(start))
-        await IngestServiceStub(self.suite.channels["ingest"]).StartSession(
-            StartSessionRequest(session_id=session_id, start_time=to_timestamp(start)),
-            metadata=bearer(person.token),
-            timeout=CALL_SECONDS,
-        )
+        request = StartSessionRequest(session_id=session_id, start_time=to_timestamp(start))
+        async with turn:
+            await stub.StartSession(request, metadata=bearer(person.token), timeout=CALL_SECONDS)
         return Person(session_id, person.anonymous_id, person.token)
 
     async def stop(self, *services: str) -> None:
