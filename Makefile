@@ -6,10 +6,11 @@ STAMP := $(VENV)/.installed
 PROTOS := $(shell find protos/quietus -name '*.proto' 2>/dev/null)
 INPUT ?=
 SECONDS ?= 10
+MINUTES ?= 10
 SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format protos up down containers bench fuzz docs lock release clean
+.PHONY: help setup demo test lint format protos up down containers bench soak fuzz docs lock release clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 14
@@ -57,6 +58,9 @@ containers: $(STAMP) ## Build the image and make the secret that compose needs
 bench: $(STAMP) ## Measure against references in the same run
 	$(BIN)/python -m bench ingest --seconds $(SECONDS)
 	$(BIN)/python -m bench pipeline --seconds $(SECONDS)
+
+soak: $(STAMP) ## Play random faults on ingest; MINUTES=10 is the default, SEED=... repeats a run
+	$(BIN)/python -m bench soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 fuzz: SECONDS = 300
 fuzz: $(STAMP) ## Send ingest what nobody should send; SECONDS=300 is the default, SEED=... repeats a run

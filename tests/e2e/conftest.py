@@ -15,6 +15,7 @@ from tests.e2e.devices import Devices
 from tests.e2e.reaper import guarded
 from tests.e2e.rows import read_rows
 from tests.e2e.snapshot import Snapshot, make_snapshot
+from tests.e2e.stage import SEED, Stage, open_stage
 from tests.e2e.suite import Suite
 
 
@@ -51,6 +52,13 @@ async def client(suite: Suite) -> AsyncIterator[Client]:
     """Speaks with the suite that nobody kills, and may make people."""
     async with connected(suite.plan) as client:
         yield client
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def stage(snapshot: Snapshot) -> AsyncIterator[Stage]:
+    """For faults, which end as if nothing had happened."""
+    async with open_stage(snapshot, "faults", SEED) as stage:
+        yield stage
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

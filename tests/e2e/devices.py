@@ -133,6 +133,9 @@ class Device:
                 room.grant(response)
                 if response.HasField("acknowledgement"):
                     self._ledger.acknowledge(session_id, room.free(response.acknowledgement))
+        except grpc.aio.AioRpcError:
+            self._ledger.broken_streams += room.is_open
+            raise
         finally:
             call.cancel()
             sending.cancel()
@@ -157,9 +160,11 @@ class _Room:
     def __init__(self) -> None:
         self._free = asyncio.Semaphore(IN_FLIGHT_PER_STREAM)
         self._granted = asyncio.Event()
+        self.is_open = False
         self.in_flight: deque[int] = deque()
 
     def grant(self, response: StreamPredictionsResponse) -> None:
+        self.is_open = True
         said: Any = getattr(response, str(response.WhichOneof("message")))
         if isinstance(said, Drain):
             return

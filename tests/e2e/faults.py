@@ -9,21 +9,32 @@ from contextlib import asynccontextmanager, suppress
 import asyncpg
 import psutil
 
-from tests.e2e.polling import eventually
+from tests.e2e.polling import eventually, until
 from tests.e2e.reordering import ReorderingDevices
 from tests.e2e.stage import Fault, Scene
 from tests.e2e.suite import POSTGRES
 from tests.support import disk
 
 STOP_SECONDS = 5.0
-STALL_SECONDS = 2.0
-SLOW_SECONDS = 2.0
+STALL_SECONDS = 0.7
+SLOW_SECONDS = 1.0
 SLOW_BYTES_PER_SECOND = 20_000
 LONGEST_DELAY_SECONDS = 0.15
 CUTS = 4
 REPLAYS = 2
 # Long enough that everything that was on its way is acknowledged or stuck.
 SILENT_SECONDS = 0.5
+
+
+@asynccontextmanager
+async def _streams_stay_open(scene: Scene) -> AsyncIterator[None]:
+    """Whatever becomes of the database."""
+    ledger = scene.devices.ledger
+    broken = ledger.broken_streams
+    yield
+    acknowledged = len(ledger.acknowledged)
+    await until(lambda: len(ledger.acknowledged) > acknowledged or scene.devices.finished, "all goes on by itself")
+    assert ledger.broken_streams == broken, "streams ended with an error"
 
 
 async def nothing_happens(scene: Scene) -> None:
@@ -35,7 +46,8 @@ async def ingest_is_killed(scene: Scene) -> None:
 
 
 async def postgres_is_killed(scene: Scene) -> None:
-    await _kill(scene, POSTGRES)
+    async with _streams_stay_open(scene):
+        await _kill(scene, POSTGRES)
 
 
 async def _kill(scene: Scene, victim: str) -> None:
@@ -49,9 +61,10 @@ async def _kill(scene: Scene, victim: str) -> None:
 async def a_backend_is_killed(scene: Scene) -> None:
     """One of ingest's. Postgres ends all others too, and recovers."""
     backends = await _backends(scene)
-    await scene.in_mid_stream()
-    os.kill(scene.rng.choice(backends), signal.SIGKILL)
-    await eventually(scene.suite.database_silent, "Postgres takes connections")
+    async with _streams_stay_open(scene):
+        await scene.in_mid_stream()
+        os.kill(scene.rng.choice(backends), signal.SIGKILL)
+        await eventually(scene.suite.database_silent, "Postgres takes connections")
 
 
 async def _backends(scene: Scene) -> list[int]:
@@ -73,7 +86,7 @@ async def ingest_stands_still(scene: Scene) -> None:
 
 async def postgres_stands_still(scene: Scene) -> None:
     await scene.in_mid_stream()
-    async with _standing_still(_processes_of_postgres(scene)):
+    async with _streams_stay_open(scene), _standing_still(_processes_of_postgres(scene)):
         await asyncio.sleep(STOP_SECONDS)
 
 
@@ -104,22 +117,24 @@ async def the_disk_is_full(scene: Scene) -> None:
     assert scene.disk_is_small, "this process may not mount a small disk"
     folder = scene.suite.plan.postgres_dir
     await scene.in_mid_stream()
-    disk.fill(folder)
-    try:
-        await scene.is_silent(SILENT_SECONDS)
-        assert disk.free_bytes(folder) < 1 << 20
-    finally:
-        disk.empty(folder)
+    async with _streams_stay_open(scene):
+        disk.fill(folder)
+        try:
+            await scene.is_silent(SILENT_SECONDS)
+            assert disk.free_bytes(folder) < 1 << 20
+        finally:
+            disk.empty(folder)
 
 
 async def files_can_not_grow(scene: Scene) -> None:
     """What a quota does; and what a machine has in place of a full disk when nothing can be mounted there."""
     await scene.in_mid_stream()
-    disk.limit_files(_processes_of_postgres(scene))
-    try:
-        await scene.is_silent(SILENT_SECONDS)
-    finally:
-        await eventually(lambda: _unlimited(scene), "Postgres runs without limits")
+    async with _streams_stay_open(scene):
+        disk.limit_files(_processes_of_postgres(scene))
+        try:
+            await scene.is_silent(SILENT_SECONDS)
+        finally:
+            await eventually(lambda: _unlimited(scene), "Postgres runs without limits")
 
 
 async def _unlimited(scene: Scene) -> str:
@@ -161,7 +176,7 @@ async def the_network_stalls(scene: Scene) -> None:
     for directions in (("up",), ("down",), ("up", "down")):
         await scene.in_mid_stream()
         scene.proxy.hold(*directions)  # type: ignore[arg-type]
-        await asyncio.sleep(STALL_SECONDS / 2)
+        await asyncio.sleep(STALL_SECONDS)
         if len(directions) > 1:
             scene.proxy.cut()
         scene.proxy.heal()

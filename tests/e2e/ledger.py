@@ -22,6 +22,8 @@ class Ledger:
         self._flights: dict[BatchKey, Flight] = {}
         self.in_flight: set[BatchKey] = set()
         self.acknowledged: set[BatchKey] = set()
+        # That were open, and ended with an error.
+        self.broken_streams = 0
 
     def send(self, session_id: UUID, number: int) -> None:
         """Sending again doesn't count anew."""

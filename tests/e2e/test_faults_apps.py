@@ -2,13 +2,12 @@
 
 import random
 import sqlite3
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
 import asyncpg
 import pytest
-import pytest_asyncio
 
 from deploy.demo.people import Person
 from libs.common.rpc.client import Metadata
@@ -16,18 +15,11 @@ from tests.e2e import checker
 from tests.e2e.apps import App
 from tests.e2e.polling import eventually
 from tests.e2e.promise import PredictionKey
-from tests.e2e.snapshot import Snapshot
-from tests.e2e.stage import SEED, Stage, open_stage
+from tests.e2e.stage import SEED, Stage
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 COUNT = "SELECT count(*) FROM ingest.vision_predictions WHERE session_id = $1"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def stage(snapshot: Snapshot) -> AsyncIterator[Stage]:
-    async with open_stage(snapshot, "apps", SEED) as stage:
-        yield stage
 
 
 @pytest.fixture

@@ -15,12 +15,6 @@ from tests.e2e.stage import SEED, Fault, Stage, Strike, open_stage
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def stage(snapshot: Snapshot) -> AsyncIterator[Stage]:
-    async with open_stage(snapshot, "faults", SEED) as stage:
-        yield stage
-
-
 @pytest.mark.parametrize("name", FAULTS)
 async def test_nothing_is_lost_doubled_or_told_out_of_order_when(stage: Stage, name: str) -> None:
     if name == the_disk_is_full.__name__ and not stage.disk_is_small:
