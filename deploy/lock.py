@@ -17,11 +17,16 @@ COMMON = (
 )
 RUNTIME = ("pyproject.toml", "protos/pyproject.toml", "libs/edge/pyproject.toml", "--output-file=requirements.lock")
 DEVELOPMENT = ("--group=pyproject.toml:dev", "--constraints=requirements.lock", "--output-file=requirements-dev.lock")
+RESEARCH = (
+    "--group=pyproject.toml:research",
+    "--constraints=requirements.lock",
+    "--output-file=requirements-research.lock",
+)
 
 
 def main() -> None:
     uv = Path(sys.executable).parent / "uv"
-    for inputs in (RUNTIME, DEVELOPMENT):
+    for inputs in (RUNTIME, DEVELOPMENT, RESEARCH):
         subprocess.run([uv, "pip", "compile", *COMMON, *inputs], cwd=ROOT, check=True)
 
 
