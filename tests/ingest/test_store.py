@@ -1,7 +1,10 @@
 """What the tables hold, and what the feed tells of it."""
 
+import asyncio
+
 import numpy as np
 
+from libs.common.db.partitions import ensure_partitions
 from quietus.common.v1.feed_pb2 import BackfillRequest, FeedPayload
 from quietus.common.v1.feed_pb2_grpc import FeedServiceStub
 from quietus.ingest.v1 import ingest_pb2
@@ -107,3 +110,16 @@ async def test_look_ups_of_chunks_use_the_unique_key(suite: Suite) -> None:
         plan = "\n".join(row[0] for row in await tx.driver.fetch(statement))
     assert "Seq Scan" not in plan
     assert plan.count("Index Scan") == 3
+
+
+async def test_a_month_that_is_made_while_a_batch_waits_takes_it(suite: Suite) -> None:
+    person = suite.person()
+    session_id = await person.start_session()
+    async with suite.database.transaction() as tx:
+        await ensure_partitions(tx, make.now().date().replace(day=1), 1)
+        recording = asyncio.create_task(person.record(session_id, make.batch(1, make.chunk())))
+        while not await tx.scalar("SELECT count(*) FROM pg_sleep(0.01), pg_locks WHERE NOT granted"):
+            pass
+    assert (await recording).accepted == 3
+    month = f"'vision_predictions_{make.now():%Y%m}'::regclass"
+    assert await suite.count(f"vision_predictions WHERE tableoid = {month}") == 1

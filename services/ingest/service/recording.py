@@ -15,7 +15,7 @@ from services.ingest.grouping import Batch, ChunkKey, Ledger, Stored
 from services.ingest.service.committer import Verdict
 from services.ingest.sessions import is_closed
 from services.ingest.store import predictions, sessions
-from services.ingest.store.predictions import SeenBeforeError
+from services.ingest.store.predictions import MonthMadeError, SeenBeforeError
 from services.ingest.vocabulary import Modality
 
 REMEMBERED_CHUNKS = 50_000
@@ -38,7 +38,7 @@ class Recorder:
         """
         try:
             verdicts = await self._store(group, look_first=False)
-        except SeenBeforeError:
+        except (SeenBeforeError, MonthMadeError):
             verdicts = await self._store(group, look_first=True)
         failpoints.hit("ingest.after_commit_before_ack")
         self._metrics.group_commit_predictions.observe(sum([batch.size_predictions for batch in group]))

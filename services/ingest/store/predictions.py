@@ -34,8 +34,12 @@ class SeenBeforeError(Exception):
     """The tables know something of these chunks; nothing of the transaction may be kept."""
 
 
+class MonthMadeError(Exception):
+    """Rows waited for DEFAULT while their month got a partition of its own; a new transaction finds that."""
+
+
 async def insert(tx: Transaction, modality: Modality, packed: Sequence[bytes]) -> None:
-    """`packed` is made by store.rows."""
+    """`packed` is made by store.rows. Raises SeenBeforeError, MonthMadeError."""
     try:
         await tx.driver.copy_to_table(
             TABLES[modality].name,
@@ -46,6 +50,8 @@ async def insert(tx: Transaction, modality: Modality, packed: Sequence[bytes]) -
         )
     except asyncpg.UniqueViolationError as error:
         raise SeenBeforeError from error
+    except asyncpg.CheckViolationError as error:
+        raise MonthMadeError from error
 
 
 async def _chunks(packed: Sequence[bytes]) -> AsyncIterator[bytes]:
