@@ -119,6 +119,27 @@ async def test_opening_tells_what_it_learns_of_the_clock(person: Person, session
     assert not opened.clock.HasField("uncertainty_seconds")
 
 
+@pytest.mark.parametrize("seconds", [-62_135_596_800, 253_402_300_799])
+async def test_clocks_at_the_ends_of_time_stop_nobody(
+    suite: Suite, watch: Watch, person: Person, session_id: UUID, stream: Stream, seconds: int
+) -> None:
+    beats = [MODALITY_STATE_OFF, MODALITY_STATE_RUNNING, MODALITY_STATE_OFF, MODALITY_STATE_RUNNING]
+    events = []
+    for state in beats:
+        sent = heartbeat(vision=state)
+        for time in (sent.client_time, sent.modalities[0].last_capture_time):
+            time.seconds, time.nanos = seconds, 999_999_999
+        await stream.beat(sent)
+        watch.now = make.now()
+        events = await watch.after(0)
+    assert [event.WhichOneof("event") for event in events] == ["modality_silent", "modality_resumed"] * 2
+    silences = [event.modality_silent.since_time for event in events if event.HasField("modality_silent")]
+    assert max(map(to_datetime, silences)) < make.now() + timedelta(days=2)
+    await SessionEnds(suite.database, suite.activity, timedelta(minutes=30), make.now).look()
+    (sender,) = (await details(person, session_id)).senders
+    assert sender.clock.samples == len(beats)
+
+
 async def test_clocks_are_kept_for_each_sender(suite: Suite, person: Person, session_id: UUID) -> None:
     phone, tablet = on_device(person, uuid4()), on_device(person, uuid4())
     streams = [await phone.stream(session_id), await tablet.stream(session_id)]

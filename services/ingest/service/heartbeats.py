@@ -12,6 +12,7 @@ from quietus.ingest.v1.ingest_pb2 import OpenStream
 from quietus.ingest.v1.sessions_pb2 import Heartbeat, ModalityHeartbeat
 from quietus_edge.ids import EPOCH
 from services.ingest.clock_skew import ClockEstimate, DeviceClock
+from services.ingest.sessions import AHEAD_MAX
 from services.ingest.silence import Said, State
 from services.ingest.vocabulary import Modality
 
@@ -64,9 +65,14 @@ class Heartbeats:
 
 def _said(one: ModalityHeartbeat, heartbeat: Heartbeat, server_time: int) -> Said:
     at = EPOCH + server_time * EPOCH.resolution
-    device_time = to_datetime(heartbeat.client_time) if heartbeat.HasField("client_time") else None
-    captured_until = to_datetime(one.last_capture_time) if one.HasField("last_capture_time") else None
+    device_time = _near(heartbeat.client_time, at) if heartbeat.HasField("client_time") else None
+    captured_until = _near(one.last_capture_time, at) if one.HasField("last_capture_time") else None
     return Said(State(one.state), at, at, device_time, captured_until)
+
+
+def _near(time: Timestamp, server_time: datetime) -> datetime:
+    """At most as far ahead as a window may end: silences are reckoned from it, and after the year 9999 there is none."""
+    return min(to_datetime(time), server_time + AHEAD_MAX)
 
 
 def _round_trip(heartbeat: Heartbeat) -> int | None:
