@@ -11,7 +11,7 @@ from libs.common.settings import CommonSettings
 from quietus.alerts.v1 import alerts_pb2
 from quietus.common.v1 import feed_pb2, options_pb2
 from quietus.identity.v1 import identity_pb2
-from quietus.ingest.v1 import ingest_pb2, predictions_pb2
+from quietus.ingest.v1 import analysis_pb2, ingest_pb2, predictions_pb2, video_pb2, voice_pb2
 from tests.docs.pages import (
     PAGES,
     ROOT,
@@ -114,8 +114,26 @@ def test_privacy_speaks_of_every_field_of_a_prediction() -> None:
     assert fields - _words_of_privacy() == set()
 
 
+def test_privacy_speaks_of_every_field_that_is_recorded_beside_predictions() -> None:
+    messages: list[type[Message]] = [
+        analysis_pb2.RecordAnalysisRequest,
+        video_pb2.StartVideoSessionRequest,
+        video_pb2.EndVideoSessionRequest,
+        video_pb2.VideoEvent,
+        video_pb2.VideoSignal,
+        voice_pb2.RecordVoiceSessionRequest,
+        voice_pb2.VoiceSessionFeatures,
+        voice_pb2.ProsodicFeatures,
+        voice_pb2.SpectralFeatures,
+        voice_pb2.TemporalFeatures,
+    ]
+    fields = {name for message in messages for name in message.DESCRIPTOR.fields_by_name}
+    assert fields - _words_of_privacy() == set()
+
+
 def test_privacy_speaks_of_every_field_that_is_marked_personal() -> None:
-    files = [module.DESCRIPTOR for module in (alerts_pb2, feed_pb2, identity_pb2, predictions_pb2)]
+    modules = (alerts_pb2, analysis_pb2, feed_pb2, identity_pb2, predictions_pb2, video_pb2, voice_pb2)
+    files = [module.DESCRIPTOR for module in modules]
     messages: list[Descriptor] = [message for file in files for message in file.message_types_by_name.values()]
     personal = {
         field.name

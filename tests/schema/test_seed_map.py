@@ -6,7 +6,9 @@ import asyncpg
 import pytest
 
 from deploy.schema.__main__ import PENDING_PAGE, SCHEMA_PAGE, seeds_folder
+from deploy.schema.catalog import read_catalog
 from deploy.schema.compare import compare
+from deploy.schema.homes import SLICES
 from deploy.schema.later import LATER_ITEMS, LATER_TABLES
 from deploy.schema.pages import pending_page, schema_page
 from deploy.schema.seeds import Table
@@ -20,6 +22,14 @@ async def test_everything_has_a_home_or_is_built_later(connection: asyncpg.Conne
     assert PENDING_PAGE.read_text() == pending_page(comparison)
     assert set(comparison.pending) >= LATER_ITEMS
     assert {table.name for table in seeds} >= LATER_TABLES
+
+
+@pytest.mark.parametrize("slice_name", SLICES)
+async def test_the_audit_log_of_every_slice_has_the_documents_indexes(
+    connection: asyncpg.Connection, slice_name: str
+) -> None:
+    live = (await read_catalog(connection, [slice_name]))[f"{slice_name}.audit_logs"]
+    assert {index.columns for index in live.indexes.values()} >= {("user_id", "created_at DESC"), ("created_at DESC",)}
 
 
 def test_nothing_of_the_documents_is_overlooked(seeds: list[Table]) -> None:

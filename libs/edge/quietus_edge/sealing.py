@@ -2,7 +2,7 @@
 
 Sealed bytes are the length of the key id (2 bytes, big-endian), the key id, and the HPKE message. `info` binds a
 message to its place: 'quietus/v1', table, user id and row id, each after its length (4 bytes, big-endian).
-A prediction's row id is its chunk id.
+A prediction's row id is its chunk id, an analysis' its request id, a voice session's its own id.
 """
 
 import os
@@ -18,7 +18,10 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from quietus_edge.errors import SealingError, WrongPassphraseError
 
 VERSION = "quietus/v1"
+# Tables with sealed columns.
 TEXT_PREDICTIONS = "text_predictions"
+ANALYSIS_RECORDS = "analysis_records"
+VOICE_SESSIONS = "voice_sessions"
 
 # RFC 9106, section 4, second recommended option: for machines short of memory, such as phones.
 # One lane: with more, derivations that run at the same time in several threads wait for each other for ever.

@@ -11,6 +11,7 @@ from libs.common.people.access import Access
 from libs.common.people.store import ensure_user
 from libs.common.rpc.caller import Caller
 from libs.common.rpc.errors import AppError, ErrorKind
+from quietus_edge.sealing import ANALYSIS_RECORDS
 from services.ingest.analyses import Analysis, AnalysisContent
 from services.ingest.sealing import Words
 from services.ingest.service.callers import actor_of, user_id_of
@@ -25,7 +26,7 @@ class Analyses:
         self._access = access
         self._clock = clock
         self._words = WordKeeper(
-            "analysis_records", "sealed_input_text", "input_text", "input_text_state", allow_plaintext
+            ANALYSIS_RECORDS, "sealed_input_text", "input_text", "input_text_state", allow_plaintext
         )
 
     async def record(self, caller: Caller, request_id: UUID, content: AnalysisContent, words: Words) -> Analysis:

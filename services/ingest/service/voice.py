@@ -13,6 +13,7 @@ from libs.common.people.access import Access
 from libs.common.people.store import ensure_user
 from libs.common.rpc.caller import Caller
 from libs.common.rpc.errors import AppError, ErrorKind
+from quietus_edge.sealing import VOICE_SESSIONS
 from services.ingest.events import voice_session_recorded
 from services.ingest.sealing import Words
 from services.ingest.service.callers import actor_of, user_id_of
@@ -31,9 +32,7 @@ class VoiceSessions:
         self._access = access
         self._retention = retention
         self._clock = clock
-        self._words = WordKeeper(
-            "voice_sessions", "sealed_transcript", "transcript", "transcript_state", allow_plaintext
-        )
+        self._words = WordKeeper(VOICE_SESSIONS, "sealed_transcript", "transcript", "transcript_state", allow_plaintext)
 
     async def record(self, caller: Caller, voice_session_id: UUID, content: VoiceContent, words: Words) -> VoiceSession:
         """As it was first recorded."""
