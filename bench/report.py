@@ -3,6 +3,7 @@
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 
 def machine() -> dict[str, object]:
@@ -26,9 +27,15 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def misses(figures: Mapping[str, float], at_least: Mapping[str, float]) -> list[str]:
-    return [
+def misses(
+    figures: Mapping[str, float], at_least: Mapping[str, float], at_most: Mapping[str, float] = MappingProxyType({})
+) -> list[str]:
+    too_little = [
         f"{name} is {figures[name]:.2f}, not {least:g} or more"
         for name, least in at_least.items()
         if figures[name] < least
     ]
+    too_much = [
+        f"{name} is {figures[name]:.2f}, not {most:g} or less" for name, most in at_most.items() if figures[name] > most
+    ]
+    return too_little + too_much

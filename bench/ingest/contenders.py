@@ -85,11 +85,10 @@ async def reference(
         await process.wait()
 
 
-async def raw_copy(dsn: str, seconds: float) -> float:
+async def raw_copy(dsn: str, seconds: float, *schema_and_session: str) -> float:
     """Rows a second."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.references.raw_copy", dsn, str(seconds), stdout=asyncio.subprocess.PIPE
-    )
+    command = ("-m", "bench.references.raw_copy", dsn, str(seconds), *schema_and_session)
+    process = await asyncio.create_subprocess_exec(sys.executable, *command, stdout=asyncio.subprocess.PIPE)
     output, _ = await process.communicate()
     return float(output)
 

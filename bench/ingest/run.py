@@ -1,29 +1,46 @@
 """The rounds of `bench ingest`: contenders take turns, so that whatever else the machine does meets all of them."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 
 import asyncpg
 
 from bench.ingest.contenders import Contender, Measured, measure, raw_copy, reference
 from bench.load.plan import Plan
+from bench.load.recorder import Recorder
+from bench.load.streams import Sender
 from bench.pipeline.suite import BenchSuite, DeviceToken, bench_suite, write_back
 from deploy.local.plan import HOST
 
 STREAMS = 64
 ROUNDS = 3
 WARM_UP_SECONDS = 1.0
-# The slowest contender takes a second or more for what is in flight.
 ROUND_SECONDS_MIN = 3.0
+# The slowest contender takes seconds for what is in flight.
+FASTAPI_SECONDS_MIN = 6.0
 BATCHES = 32
 BATCH_SIZES = (1, BATCHES)
+# A device that was offline.
+BACKLOG = 1_000
 # Batches in flight on each stream: enough that the server never waits for the generator.
-WINDOWS = {1: 128, BATCHES: 8}
+WINDOWS = {1: 128, BATCHES: 8, BACKLOG: 2}
 NAMES = {1: "single", BATCHES: "batch32"}
 INGEST, BARE, FASTAPI = "ingest", "bare", "fastapi"
-AT_LEAST = {"single_vs_bare": 0.7, "batch32_vs_bare": 0.7, "single_vs_fastapi": 20.0, "batch32_vs_fastapi": 20.0}
+IDLE_STREAMS = 1_000
+# One device sends all that it is granted, on several streams.
+FLOODING_STREAMS = 8
+FLOODING_WINDOW = 256
+AT_LEAST = {
+    "single_vs_bare": 0.85,
+    "batch32_vs_bare": 0.85,
+    "batch1000_vs_copy": 0.8,
+    "single_vs_fastapi": 20.0,
+    "batch32_vs_fastapi": 20.0,
+}
+AT_MOST = {"ack_p99_ms_half_load": 25.0, "idle1000_rss_mb": 300.0, "fairness_p99_ratio": 1.5}
 # An opponent that is slower than this share of a raw COPY would flatter ingest.
 HONEST_SHARE_OF_RAW_COPY = 0.5
 
@@ -35,6 +52,12 @@ class Results:
     saturated: dict[Key, list[Measured]] = field(default_factory=dict)
     half_load: dict[Key, Measured] = field(default_factory=dict)
     raw_copy: list[float] = field(default_factory=list)
+    # Into ingest's own tables.
+    same_copy: list[float] = field(default_factory=list)
+    # At half load: p99 of the others alone, and beside a device that floods.
+    alone_p99_ms: list[float] = field(default_factory=list)
+    beside_flood_p99_ms: list[float] = field(default_factory=list)
+    idle_rss_mb: float = 0.0
 
     def rate(self, name: str, batch_size: int) -> float:
         return median(measured.predictions_per_second for measured in self.saturated[name, batch_size])
@@ -45,43 +68,117 @@ class Results:
             for size in BATCH_SIZES
             for other in (BARE, FASTAPI)
         }
-        rates = {f"{name}_{NAMES[size]}_per_second": self.rate(name, size) for name, size in self.saturated}
+        rates = {
+            f"{name}_{NAMES[size]}_per_second": self.rate(name, size) for name, size in self.saturated if size in NAMES
+        }
         return (
             ratios
             | {
+                "batch1000_vs_copy": self.rate(INGEST, BACKLOG) / median(self.same_copy),
                 "ack_p99_ms_half_load": max(self.half_load[INGEST, size].p99_ms for size in BATCH_SIZES),
                 "rss_mb": max(m.memory_mb for size in BATCH_SIZES for m in self.saturated[INGEST, size]),
                 "bare_vs_raw_copy": self.rate(BARE, BATCHES) / median(self.raw_copy),
                 "raw_copy_per_second": median(self.raw_copy),
+                "idle1000_rss_mb": self.idle_rss_mb,
+                "fairness_p99_ratio": median(self.beside_flood_p99_ms) / median(self.alone_p99_ms),
+                "batch1000_per_second": self.rate(INGEST, BACKLOG),
+                "same_copy_per_second": median(self.same_copy),
             }
             | rates
         )
 
 
-async def run(seconds: float) -> Results:
+async def run(seconds: float, workers: int) -> Results:
     """`seconds` of saturation for each contender and batch size, in rounds, and as long again at half load."""
     results = Results()
-    round_seconds = max(seconds / ROUNDS, ROUND_SECONDS_MIN)
-    async with bench_suite() as suite, contenders(suite) as running:
+    async with bench_suite({"QUIETUS_INGEST_WORKERS": str(workers)}) as suite, contenders(suite) as running:
         people = await suite.make_people(STREAMS)
-        dsn = suite.supervisor.admin_dsn
-        for _ in range(ROUNDS):
-            for size in BATCH_SIZES:
-                if size == BATCHES:
-                    await write_back(dsn)
-                    results.raw_copy.append(await raw_copy(dsn, round_seconds))
-                for contender in running:
-                    await write_back(dsn)
-                    plan = await _plan(suite, people, size, round_seconds)
-                    measured = await measure(contender, plan)
-                    results.saturated.setdefault((contender.name, size), []).append(measured)
+        await _saturate(suite, people, running, results, seconds)
+        await _half_load(suite, people, running, results, seconds)
+        ingest = next(contender for contender in running if contender.name == INGEST)
+        await _backlog(suite, people, ingest, results, seconds)
+        await _fairness(suite, people, ingest, results, seconds)
+        results.idle_rss_mb = await _idle(suite, people, ingest, results)
+    return results
+
+
+def _round_seconds(seconds: float) -> float:
+    return max(seconds / ROUNDS, ROUND_SECONDS_MIN)
+
+
+async def _saturate(
+    suite: BenchSuite, people: Sequence[DeviceToken], running: Sequence[Contender], results: Results, seconds: float
+) -> None:
+    dsn = suite.supervisor.admin_dsn
+    for _ in range(ROUNDS):
         for size in BATCH_SIZES:
+            if size == BATCHES:
+                await write_back(dsn)
+                results.raw_copy.append(await raw_copy(dsn, _round_seconds(seconds)))
             for contender in running:
                 await write_back(dsn)
-                half = results.rate(contender.name, size) / 2
-                plan = await _plan(suite, people, size, max(seconds, ROUND_SECONDS_MIN), half)
-                results.half_load[contender.name, size] = await measure(contender, plan)
-    return results
+                least_seconds = FASTAPI_SECONDS_MIN if contender.name == FASTAPI else 0.0
+                plan = await _plan(suite, people, size, max(_round_seconds(seconds), least_seconds))
+                measured = await measure(contender, plan)
+                results.saturated.setdefault((contender.name, size), []).append(measured)
+
+
+async def _half_load(
+    suite: BenchSuite, people: Sequence[DeviceToken], running: Sequence[Contender], results: Results, seconds: float
+) -> None:
+    for size in BATCH_SIZES:
+        for contender in running:
+            await write_back(suite.supervisor.admin_dsn)
+            half = results.rate(contender.name, size) / 2
+            plan = await _plan(suite, people, size, max(seconds, ROUND_SECONDS_MIN), half)
+            results.half_load[contender.name, size] = await measure(contender, plan)
+
+
+async def _backlog(
+    suite: BenchSuite, people: Sequence[DeviceToken], ingest: Contender, results: Results, seconds: float
+) -> None:
+    """Batches of a device that was offline, against a COPY of such rows into the very same tables."""
+    dsn = suite.supervisor.admin_dsn
+    for _ in range(ROUNDS):
+        await write_back(dsn)
+        [session] = await suite.start_sessions(people[:1])
+        results.same_copy.append(await raw_copy(dsn, _round_seconds(seconds), "ingest", session.session_id))
+        await write_back(dsn)
+        plan = await _plan(suite, people, BACKLOG, _round_seconds(seconds))
+        results.saturated.setdefault((INGEST, BACKLOG), []).append(await measure(ingest, plan))
+
+
+async def _fairness(
+    suite: BenchSuite, people: Sequence[DeviceToken], ingest: Contender, results: Results, seconds: float
+) -> None:
+    flooding, others = [people[0]] * FLOODING_STREAMS, people[1:]
+    half = results.rate(INGEST, 1) / 2
+    for _ in range(ROUNDS):
+        await write_back(suite.supervisor.admin_dsn)
+        plan = await _plan(suite, others, 1, _round_seconds(seconds), half)
+        results.alone_p99_ms.append((await measure(ingest, plan)).p99_ms)
+        await write_back(suite.supervisor.admin_dsn)
+        plan = await _plan(suite, others, 1, _round_seconds(seconds), half)
+        flood = await _plan(suite, flooding, BATCHES, _round_seconds(seconds))
+        flood = replace(flood, window=FLOODING_WINDOW)
+        beside, _ = await asyncio.gather(measure(ingest, plan), measure(ingest, flood))
+        results.beside_flood_p99_ms.append(beside.p99_ms)
+
+
+async def _idle(suite: BenchSuite, people: Sequence[DeviceToken], ingest: Contender, results: Results) -> float:
+    """Megabytes of all processes of ingest with idle streams and busy ones."""
+    devices = [people[number % len(people)] for number in range(IDLE_STREAMS)]
+    plan = replace(await _plan(suite, devices, 1, 0.0), port=ingest.port)
+    recorder = Recorder(0.0, 0.0)
+    idle = [Sender(plan, session, token, seed, recorder) for seed, (session, token) in enumerate(plan.sessions)]
+    await asyncio.gather(*(sender.open() for sender in idle))
+    busy = await _plan(suite, people, 1, ROUND_SECONDS_MIN, results.rate(INGEST, 1) / 2)
+    memory_mb = (await measure(ingest, busy)).memory_mb
+    if ended := [sender.stream.ended.result() for sender in idle if sender.stream.ended.done()]:
+        raise RuntimeError(f"{len(ended)} idle streams ended: {ended[0]}")
+    for sender in idle:
+        sender.stream.close()
+    return memory_mb
 
 
 @asynccontextmanager

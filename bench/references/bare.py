@@ -20,6 +20,7 @@ import uvloop
 from quietus.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from services.ingest.vocabulary import CRISIS_SIGNALS, EMOTIONS, FEATURES, RISK_LEVELS, TRANSCRIPT_STATES
 
+SCHEMA = "bare"
 GROUP_PREDICTIONS = 5_000
 GROUP_INTERVAL_SECONDS = 0.020
 DIGEST = bytes(32)
@@ -145,12 +146,12 @@ def rows_of(group: list[tuple[str, Any]]) -> Rows:
     return rows
 
 
-async def copy(connection: "asyncpg.Connection[Any]", rows: Rows) -> None:
+async def copy(connection: "asyncpg.Connection[Any]", rows: Rows, schema: str = SCHEMA) -> None:
     async with connection.transaction():
         for modality, records in rows.items():
             if records:
                 await connection.copy_records_to_table(
-                    f"{modality}_predictions", schema_name="bare", columns=COLUMNS[modality], records=records
+                    f"{modality}_predictions", schema_name=schema, columns=COLUMNS[modality], records=records
                 )
 
 
