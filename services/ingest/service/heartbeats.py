@@ -71,7 +71,7 @@ def _said(one: ModalityHeartbeat, heartbeat: Heartbeat, server_time: int) -> Sai
 
 
 def _near(time: Timestamp, server_time: datetime) -> datetime:
-    """At most as far ahead as a window may end: silences are reckoned from it, and after the year 9999 there is none."""
+    """At most as far ahead as a window may end: silences are reckoned from it, and the year 9999 has no next."""
     return min(to_datetime(time), server_time + AHEAD_MAX)
 
 
