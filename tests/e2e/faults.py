@@ -138,8 +138,8 @@ async def files_can_not_grow(scene: Scene) -> None:
 
 
 async def _unlimited(scene: Scene) -> str:
-    """Whoever is about to start has the limits of who starts it."""
-    with suppress(psutil.NoSuchProcess):
+    """Whoever is about to start has the limits of who starts it; its id may not be written down yet."""
+    with suppress(psutil.NoSuchProcess, ValueError):
         disk.unlimit_files(_processes_of_postgres(scene))
     return await scene.suite.database_silent()
 

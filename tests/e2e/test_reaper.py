@@ -6,6 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from tests.e2e.reaper import guarded
+from tests.support import disk
+
 SLEEP = (sys.executable, "-c", "import signal; signal.pause()")
 
 
@@ -29,3 +34,13 @@ def test_ends_what_works_below_the_folder_when_the_tests_end(tmp_path: Path) -> 
         for sleeper in sleepers:
             sleeper.kill()
             sleeper.wait()
+
+
+def test_a_disk_that_killed_tests_left_goes_with_the_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "suite"
+    (folder / "postgres").mkdir(parents=True)
+    if not disk.mount(folder / "postgres"):
+        pytest.skip("this process may not mount")
+    with guarded(folder):
+        (folder / "postgres" / "file").write_text("")
+    assert not folder.exists()

@@ -19,14 +19,19 @@ LARGEST_FILE_BYTES = 1 << 16
 def small_disk(folder: Path) -> Iterator[bool]:
     """The folder becomes a small disk in memory; False when this process may not mount."""
     folder.mkdir(parents=True)
-    command = ("mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "quietus-test", str(folder))
-    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
-        yield False
-        return
+    mounted = mount(folder)
     try:
-        yield True
+        yield mounted
     finally:
-        unmount(folder)
+        if mounted:
+            unmount(folder)
+
+
+def mount(folder: Path) -> bool:
+    command = ("mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "quietus-test", str(folder))
+    return (
+        shutil.which("mount") is not None and not subprocess.run(command, capture_output=True, check=False).returncode
+    )
 
 
 def unmount(folder: Path) -> None:
@@ -59,7 +64,11 @@ def limit_files(processes: Iterable[psutil.Process], largest: str = str(LARGEST_
         with suppress(psutil.NoSuchProcess):
             command = (*_as_user_of(process), "prlimit", "--pid", str(process.pid), f"--fsize={largest}:")
             done = subprocess.run(command, capture_output=True, check=False, text=True)
-            assert done.returncode == 0 or not process.is_running(), done.stderr
+            assert done.returncode == 0 or _is_over(process), done.stderr
+
+
+def _is_over(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
 def _as_user_of(process: psutil.Process) -> tuple[str, ...]:
