@@ -21,6 +21,7 @@ from quietus.identity.v1 import identity_pb2 as identity
 from quietus.identity.v1 import identity_pb2_grpc as identity_grpc
 from quietus.ingest.v1 import ingest_pb2 as ingest
 from quietus.ingest.v1 import ingest_pb2_grpc as ingest_grpc
+from quietus.ingest.v1.sessions_pb2 import ClockEstimate, Heartbeat, HeartbeatAnswer
 from quietus_edge.sealing import KeyPair
 
 API_KEY = "a device's key"
@@ -50,6 +51,9 @@ class FakeSuite(
         self.batches: dict[str, list[tuple[int, list[str]]]] = {}
         self.calls: Counter[str] = Counter()
         self.most_in_flight = 0
+        self.senders: list[str] = []
+        self.heartbeats: asyncio.Queue[tuple[str, Heartbeat]] = asyncio.Queue()
+        self.clock: ClockEstimate | None = None
         self._server: grpc.aio.Server | None = None
 
     async def start(self, credentials: grpc.ServerCredentials | None = None) -> None:
@@ -100,13 +104,20 @@ class FakeSuite(
 
     async def StreamPredictions(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
         await self._enter("StreamPredictions", context)
-        session_id = (await anext(requests)).open.session_id
-        yield ingest.StreamPredictionsResponse(opened=ingest.StreamOpened(credit=self.credit))
+        opening = (await anext(requests)).open
+        session_id = opening.session_id
+        self.senders.append(opening.sender_id)
+        yield ingest.StreamPredictionsResponse(opened=ingest.StreamOpened(credit=self.credit, clock=self.clock))
         waiting: asyncio.Queue[Any] = asyncio.Queue()
         reading = asyncio.create_task(self._read(requests, waiting))
         taken = 0
         try:
             while request := await waiting.get():
+                if request.HasField("heartbeat"):
+                    self.heartbeats.put_nowait((session_id, request.heartbeat))
+                    answer = HeartbeatAnswer(client_time=request.heartbeat.client_time, clock=self.clock)
+                    yield ingest.StreamPredictionsResponse(heartbeat=answer)
+                    continue
                 await self.acknowledge.wait()
                 outcome = self._take(session_id, request.batch)
                 acknowledgement = ingest.Acknowledgement(

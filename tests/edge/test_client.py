@@ -16,12 +16,11 @@ from quietus_edge.errors import (
     DeliveryError,
     FlushTimeoutError,
     InvalidInputError,
-    SessionEndedError,
     SpoolLockedError,
 )
 from quietus_edge.ids import uuid7, uuid7_time
 from quietus_edge.sealing import TEXT_PREDICTIONS, make_key_pair, unseal, unwrap
-from tests.edge.fake_suite import FakeSuite, running_suite
+from tests.edge.fake_suite import FakeSuite, running_suite, session_ids
 from tests.edge.make import FAST, audio, client, next_report, text, vision
 
 
@@ -208,7 +207,9 @@ async def test_a_wrong_key_blocks_and_loses_nothing(suite: FakeSuite, spool: Pat
     assert len(suite.stored) == 2
 
 
-async def test_a_session_that_has_ended_elsewhere_is_given_up_aloud(suite: FakeSuite, spool: Path) -> None:
+async def test_what_a_session_lacks_that_takes_nothing_more_goes_on_under_a_new_id(
+    suite: FakeSuite, spool: Path
+) -> None:
     suite.fail_next("StreamPredictions", grpc.StatusCode.FAILED_PRECONDITION, "SESSION_ENDED")
     tell, told = next_report()
     async with client(suite, spool, on_problem=tell) as edge:
@@ -216,10 +217,12 @@ async def test_a_session_that_has_ended_elsewhere_is_given_up_aloud(suite: FakeS
             await session.record(vision=vision(), audio=audio())
             problem = await asyncio.wait_for(told.get(), 10)
             assert problem.reason == "SESSION_ENDED"
-            with pytest.raises(SessionEndedError):
-                await session.record(vision=vision())
+            await session.record(vision=vision())
         await edge.flush(10)
-        assert edge.status().dropped == {"SESSION_ENDED": 2}
+        assert edge.status().dropped == {}
+    assert len(suite.stored) == 3
+    assert session_ids(suite) == {UUID(problem.session_id)} == {UUID(one) for one in suite.ended}
+    assert problem.session_id != str(session.session_id)
 
 
 async def test_a_session_that_the_server_lost_is_started_again(suite: FakeSuite, spool: Path) -> None:

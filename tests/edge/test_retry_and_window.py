@@ -59,3 +59,16 @@ async def test_a_batch_greater_than_the_window_goes_alone() -> None:
 )
 def test_what_stays_on_this_machine(address: str, local: bool) -> None:
     assert is_loopback(address) is local
+
+
+def test_a_heartbeat_counts_as_a_batch_until_it_is_answered() -> None:
+    window = Window()
+    assert not window.take_for_heartbeat()
+    window.grant(Credit(max_batches=2, max_predictions=10))
+    assert window.take_for_heartbeat()
+    assert not window.take_for_heartbeat()
+    window.sent(Batch(1, PredictionBatch(predictions=[Prediction()])))
+    assert window.room == 0
+    window.heartbeat_answered()
+    assert window.room == 9
+    assert window.take_for_heartbeat()

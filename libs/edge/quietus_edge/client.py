@@ -1,12 +1,12 @@
 """The client: a durable spool in front of one stream a session."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import grpc
 
@@ -16,8 +16,9 @@ from quietus_edge.keys import Keys
 from quietus_edge.sender import Sender
 from quietus_edge.session import Session
 from quietus_edge.settings import Limits
-from quietus_edge.spool import Spool, Store
+from quietus_edge.spool import Joined, Spool, Store
 from quietus_edge.status import Problem, Refused, Reports, Status
+from quietus_edge.vitals import Vitals
 
 
 def tls(root_certificates: Path | None = None) -> grpc.ChannelCredentials:
@@ -55,6 +56,7 @@ class EdgeClient:
         self._spool = Spool(Path(spool), self._limits.max_spool_bytes)
         self._keys = Keys(self._spool, self._limits)
         self._reports = Reports(on_refused, on_problem)
+        self._vitals = Vitals()
 
     async def __aenter__(self) -> "EdgeClient":
         """SpoolLockedError while another process uses the spool; EdgeError when it can't be opened."""
@@ -68,7 +70,8 @@ class EdgeClient:
             self._keys.bind,
             self._limits.call_timeout_seconds,
         )
-        self._sender = Sender(self._connection, self._spool, self._reports, self._limits)
+        self._connection.sender_id = await self._spool.run(_sender_id)
+        self._sender = Sender(self._connection, self._spool, self._reports, self._limits, self._vitals)
         self._looking_up = asyncio.create_task(self._keys.run(self._connection, self._reports))
         if self._spool.moved_aside:
             kept = self._spool.totals.waiting_predictions
@@ -91,12 +94,26 @@ class EdgeClient:
         await self._connection.close()
         await self._spool.close()
 
-    def session(self, *, start: datetime | None = None, session_id: UUID | None = None) -> Session:
+    def session(
+        self, *, start: datetime | None = None, session_id: UUID | None = None, modalities: Iterable[str] = ()
+    ) -> Session:
         """A session to enter, offline too. By default it starts now, with a new id; an id is a UUIDv7 of its start.
 
-        A session whose start is given ends with its last chunk, any other when it is left.
+        A session whose start is given ends with its last chunk, any other when it is left. `modalities` (vision, audio,
+        text) are those that the app runs: heartbeats tell the service so, which then knows a silent camera from one
+        that sees nobody; see Session.set_modality().
         """
-        return Session(self._spool, self._keys, self._sender.wake, session_id, start)
+        return Session(self._spool, self._keys, self._sender.wake, session_id, start, self._vitals, modalities)
+
+    def continue_session(
+        self, session_id: UUID, *, start: datetime, modalities: Iterable[str] = (), end: bool = False
+    ) -> Session:
+        """A session of the same person to enter that another device started at `start`.
+
+        Both may send at the same time. Leaving it leaves it to the others, unless `end` says that it ends for all.
+        """
+        joined = Joined.ENDING if end else Joined.LEAVING
+        return Session(self._spool, self._keys, self._sender.wake, session_id, start, self._vitals, modalities, joined)
 
     async def flush(self, timeout: float) -> None:
         """Waits until everything is acknowledged and all ended sessions are ended at the server.
@@ -124,6 +141,15 @@ class EdgeClient:
     async def fact(self, name: str) -> bytes | None:
         """What was kept beside a record by Session.keep()."""
         return await self._spool.run(lambda store: store.fact(name))
+
+
+def _sender_id(store: Store) -> str:
+    """Made with the spool: another spool counts its batches for itself, on the same device too."""
+    sender_id = store.fact("sender_id")
+    if sender_id is None:
+        sender_id = str(uuid4()).encode()
+        store.set_fact("sender_id", sender_id)
+    return sender_id.decode()
 
 
 def _end_what_a_dead_process_left(store: Store) -> list[int]:

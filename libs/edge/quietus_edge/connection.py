@@ -51,6 +51,8 @@ class Connection:
         self._on_person = on_person
         self.timeout_seconds = timeout_seconds
         self._lock = asyncio.Lock()
+        # Who numbers the batches that this connection carries; the default is the device.
+        self.sender_id = ""
         self._token = ""
         self._renew_at = 0.0
 

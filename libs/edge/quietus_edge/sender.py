@@ -7,10 +7,12 @@ from quietus_edge.session_sender import SessionSender
 from quietus_edge.settings import Limits
 from quietus_edge.spool import Spool
 from quietus_edge.status import Problem, Reports
+from quietus_edge.vitals import Vitals
 
 
 class Sender:
-    def __init__(self, connection: Connection, spool: Spool, reports: Reports, limits: Limits) -> None:
+    def __init__(self, connection: Connection, spool: Spool, reports: Reports, limits: Limits, vitals: Vitals) -> None:
+        self._vitals = vitals
         self._connection = connection
         self._spool = spool
         self._reports = reports
@@ -24,7 +26,9 @@ class Sender:
         if sender := self._senders.get(key):
             sender.wake.set()
             return
-        self._senders[key] = SessionSender(key, self._connection, self._spool, self._reports, self._limits, self._turn)
+        self._senders[key] = SessionSender(
+            key, self._connection, self._spool, self._reports, self._limits, self._turn, self._vitals
+        )
         task = asyncio.create_task(self._send(key, self._senders[key]))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

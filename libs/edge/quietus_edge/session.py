@@ -1,7 +1,7 @@
 """A session as an app sees it: a stretch of time in which one person is monitored."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from uuid import UUID
@@ -13,7 +13,8 @@ from quietus_edge.errors import InvalidInputError
 from quietus_edge.ids import uuid7
 from quietus_edge.keys import Keys
 from quietus_edge.predictions import LONGEST_CHUNK, Audio, Chunk, Text, Vision
-from quietus_edge.spool import Spool, Store
+from quietus_edge.spool import Joined, Spool, Store
+from quietus_edge.vitals import Vitals, check
 
 LONGEST_SESSION = timedelta(hours=24)
 # The service takes what was captured up to a day before its session. Only a clock that was put back goes so far.
@@ -34,17 +35,25 @@ class Session:
         wake: Callable[[int], None],
         session_id: UUID | None,
         start: datetime | None,
+        vitals: Vitals,
+        modalities: Iterable[str] = (),
+        joined: Joined | None = None,
     ) -> None:
         if start and start.tzinfo is None:
             raise InvalidInputError("a session needs a start with a timezone")
         self._spool = spool
         self._keys = keys
         self._wake = wake
-        self._is_live = start is None
+        self._vitals = vitals
+        self._states = dict.fromkeys(modalities, "running")
+        for modality in self._states:
+            check(modality, "running")
+        self._joined = joined
+        self._is_live = start is None or joined is not None
         self._start = start or datetime.now(UTC)
         self._last_end = self._start
         # Of the window that record() makes by itself next.
-        self._next_start = self._start
+        self._next_start = datetime.now(UTC) if joined else self._start
         self._key = -1
         self._succession = asyncio.Lock()
         self.session_id = session_id or uuid7(self._start)
@@ -93,18 +102,36 @@ class Session:
                 await self._succeed(chunk.start)
             await self._append(predictions, chunk.end, facts)
         self._last_end = max(self._last_end, chunk.end)
+        said = {"vision": vision, "audio": audio, "text": text}
+        self._vitals.captured(self._key, [name for name, one in said.items() if one], chunk.end)
         self._wake(self._key)
         return chunk
+
+    def set_modality(self, modality: str, state: str) -> None:
+        """Says that vision, audio or text is running, off (by the person or the app) or failed; it is told with the
+        next heartbeat. While a session has modalities, its stream stays open. InvalidInputError.
+        """
+        check(modality, state)
+        self._states[modality] = state
+        self._vitals.set_state(self._key, modality, state)
+        self._wake(self._key)
 
     async def end(self, at: datetime | None = None) -> None:
         """Ends the session at `at`, but never before its last chunk. The first end stands."""
         key, end = self._key, at or self._default_end()
+        self._vitals.forget(key)
         await self._spool.run(lambda store: store.end_session(key, end))
         self._wake(key)
 
     async def _open(self) -> None:
         session_id, start = self.session_id, self._start
-        self._key = await self._spool.run(lambda store: store.open_session(session_id, start))
+        joined, self._joined = self._joined, None
+        if joined:
+            self._key = await self._spool.run(lambda store: store.join_session(session_id, start, joined))
+        else:
+            self._key = await self._spool.run(lambda store: store.open_session(session_id, start))
+        for modality, state in self._states.items():
+            self._vitals.set_state(self._key, modality, state)
         self._wake(self._key)
 
     async def _succeed(self, start: datetime) -> None:

@@ -13,9 +13,10 @@ from quietus_edge.ids import uuid7
 from quietus_edge.messages import timestamp
 from quietus_edge.retry import HOPELESS, Backoff, is_unreachable
 from quietus_edge.settings import Limits
-from quietus_edge.spool import Spool, SpooledSession
+from quietus_edge.spool import Joined, Spool, SpooledSession
 from quietus_edge.status import Problem, Reports
 from quietus_edge.stream import PredictionStream
+from quietus_edge.vitals import Vitals
 
 # Below this, a session out of bounds isn't the clock's fault: it is older than what the server keeps.
 SMALLEST_SKEW = timedelta(hours=1)
@@ -36,7 +37,9 @@ class SessionSender:
         reports: Reports,
         limits: Limits,
         turn: asyncio.Lock,
+        vitals: Vitals,
     ) -> None:
+        self._vitals = vitals
         self._key = key
         self._connection = connection
         self._spool = spool
@@ -59,7 +62,10 @@ class SessionSender:
 
     async def _unfinished(self) -> SpooledSession | None:
         session = await self._spool.run(lambda store: store.session(self._key))
-        if session is None or (session.started and not session.waiting_records and not session.end):
+        if session is None:
+            return None
+        is_quiet = session.started and not session.waiting_records and not session.end
+        if is_quiet and not self._vitals.is_live(self._key):
             return None
         return session
 
@@ -86,8 +92,10 @@ class SessionSender:
     async def _advance(self, session: SpooledSession) -> None:
         if not session.started:
             await self._start(session)
-        elif session.waiting_records:
-            stream = PredictionStream(session, self._spool, self._reports, self._limits, self.wake, self._progress)
+        elif session.waiting_records or not session.end:
+            stream = PredictionStream(
+                session, self._spool, self._reports, self._limits, self.wake, self._progress, self._vitals
+            )
             await stream.run(self._connection)
             if stream.drained:
                 self._connection.forget_token()  # it may be the reason
@@ -95,6 +103,10 @@ class SessionSender:
             await self._end(session)
 
     async def _start(self, session: SpooledSession) -> None:
+        if session.joined is not None:
+            await self._spool.run(lambda store: store.mark_started(self._key, True))
+            self._progressed = True
+            return
         start = session.start + (session.skew or timedelta(0))
         request = StartSessionRequest(session_id=str(session.session_id), start_time=timestamp(start))
         await self._connection.ingest.StartSession(
@@ -106,6 +118,10 @@ class SessionSender:
 
     async def _end(self, session: SpooledSession) -> None:
         assert session.end
+        if session.joined is Joined.LEAVING:
+            await self._spool.run(lambda store: store.forget_session(self._key))
+            self._progress()
+            return
         end = session.end + (session.skew or timedelta(0))
         request = EndSessionRequest(session_id=str(session.session_id), end_time=timestamp(end))
         await self._connection.ingest.EndSession(
@@ -129,11 +145,14 @@ class SessionSender:
         elif (delay := retry_delay_seconds(error)) is not None:
             self._reports.unreachable(reason)
             await asyncio.sleep(min(delay, self._limits.problem_pause_seconds) + self._backoff.next_seconds())
+        elif reason == "SESSION_ENDED" and (session.waiting_records or not session.end):
+            await self._go_on_elsewhere(session)
         elif reason in HOPELESS:
             await self._spool.run(lambda store: store.forget_session(self._key, reason))
             self._reports.tell(problem)
         elif reason == "SESSION_NOT_FOUND":
-            await self._spool.run(lambda store: store.mark_started(self._key, False))
+            if session.joined is None:
+                await self._spool.run(lambda store: store.mark_started(self._key, False))
             self._reports.tell(problem)
             await asyncio.sleep(self._backoff.next_seconds())
         else:
@@ -145,6 +164,13 @@ class SessionSender:
         await self._spool.run(lambda store: store.correct_clock(self._key, session_id, skew))
         message = f"the device's clock is off by {skew}; the session goes on under a new id"
         self._reports.tell(Problem("CLOCK_CORRECTED", message, str(session_id)))
+
+    async def _go_on_elsewhere(self, session: SpooledSession) -> None:
+        """The service takes nothing of the session any more; what it lacks becomes a session of its own."""
+        session_id = uuid7(session.start + (session.skew or timedelta(0)))
+        await self._spool.run(lambda store: store.go_on_as(self._key, session_id))
+        message = "the session has ended for the service; what it lacks goes under a new id"
+        self._reports.tell(Problem("SESSION_ENDED", message, str(session_id)))
 
     def _progress(self) -> None:
         self._progressed = True

@@ -18,6 +18,7 @@ class Limits:
     longest_retry_seconds: float = 15.0
     problem_pause_seconds: float = 60.0
     stream_idle_seconds: float = 30.0
+    heartbeat_seconds: float = 10.0
     stream_close_seconds: float = 30.0
     call_timeout_seconds: float = 10.0
     key_wait_seconds: float = 5.0

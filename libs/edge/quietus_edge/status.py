@@ -49,9 +49,21 @@ class Status:
     transcripts_discarded: int
     can_seal: bool
     broken_spool_moved_to: str | None
+    clock_skew_seconds: float | None = None
+    clock_uncertainty_seconds: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """What has to be added to the device's clock to get the service's, in seconds, and how far that may be off; None
+    when it wasn't measured.
+    """
+
+    skew_seconds: float
+    uncertainty_seconds: float | None
 
 
 class Reports:
@@ -64,6 +76,7 @@ class Reports:
         self._on_problem = on_problem
         self._unreachable = ""
         self.blocked: Problem | None = None
+        self.clock: Clock | None = None
         self.changed = asyncio.Event()
 
     def progress(self) -> None:
@@ -109,4 +122,6 @@ class Reports:
             transcripts_discarded=totals.count("transcripts_discarded"),
             can_seal=can_seal,
             broken_spool_moved_to=moved_to,
+            clock_skew_seconds=self.clock.skew_seconds if self.clock else None,
+            clock_uncertainty_seconds=self.clock.uncertainty_seconds if self.clock else None,
         )

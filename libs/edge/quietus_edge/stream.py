@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
@@ -12,14 +13,19 @@ from quietus.ingest.v1.ingest_pb2 import (
     BatchOutcome,
     OpenStream,
     RefusalReason,
+    StreamOpened,
     StreamPredictionsRequest,
     StreamPredictionsResponse,
 )
+from quietus.ingest.v1.sessions_pb2 import Heartbeat, HeartbeatAnswer
 from quietus_edge.connection import Connection
 from quietus_edge.errors import EdgeError
+from quietus_edge.messages import timestamp
+from quietus_edge.pulse import Pulse
 from quietus_edge.settings import Limits
 from quietus_edge.spool import Batch, Spool, SpooledSession
-from quietus_edge.status import Refused, Reports
+from quietus_edge.status import Clock, Refused, Reports
+from quietus_edge.vitals import Vitals
 from quietus_edge.window import Window
 
 
@@ -37,6 +43,7 @@ class PredictionStream:
         limits: Limits,
         wake: asyncio.Event,
         on_progress: Callable[[], None],
+        vitals: Vitals,
     ) -> None:
         self._session = session
         self._spool = spool
@@ -44,7 +51,10 @@ class PredictionStream:
         self._limits = limits
         self._wake = wake
         self._on_progress = on_progress
+        # grpc.aio takes one message at a time.
+        self._writing = asyncio.Lock()
         self._window = Window()
+        self._pulse = Pulse(vitals, session.key, self._window, limits.heartbeat_seconds)
         self.drained = False
         self._failure: EdgeError | None = None
 
@@ -52,7 +62,7 @@ class PredictionStream:
         """AioRpcError when the stream fails, TimeoutError when the server doesn't end it, EdgeError from the spool."""
         call = connection.ingest.StreamPredictions(metadata=await connection.metadata())
         async with asyncio.timeout(None) as time_to_close:
-            sending = asyncio.create_task(self._send(call, time_to_close))
+            sending = asyncio.create_task(self._send(call, time_to_close, connection.sender_id))
             try:
                 async for response in call:
                     await self._take(response)
@@ -63,16 +73,33 @@ class PredictionStream:
         if self._failure:
             raise self._failure
 
-    async def _send(self, call: Any, time_to_close: asyncio.Timeout) -> None:
+    async def _send(self, call: Any, time_to_close: asyncio.Timeout, sender_id: str) -> None:
+        opening = OpenStream(
+            session_id=str(self._session.session_id),
+            sender_id=sender_id,
+            client_time=timestamp(datetime.now(UTC)),
+        )
         try:
-            await call.write(StreamPredictionsRequest(open=OpenStream(session_id=str(self._session.session_id))))
-            await self._send_batches(call)
+            await call.write(StreamPredictionsRequest(open=opening))
+            beating = asyncio.create_task(self._beat(call))
+            try:
+                await self._send_batches(call)
+            finally:
+                beating.cancel()
+                await asyncio.gather(beating, return_exceptions=True)
         except (grpc.RpcError, asyncio.InvalidStateError):
             return  # the reader hears why the stream ended
         except EdgeError as error:
             self._failure = error
         await call.done_writing()
         time_to_close.reschedule(asyncio.get_running_loop().time() + self._limits.stream_close_seconds)
+
+    async def _beat(self, call: Any) -> None:
+        async def write(heartbeat: Heartbeat) -> None:
+            async with self._writing:
+                await call.write(StreamPredictionsRequest(heartbeat=heartbeat))
+
+        await self._pulse.run(write)
 
     async def _send_batches(self, call: Any) -> None:
         key = self._session.key
@@ -85,7 +112,8 @@ class PredictionStream:
         await self._window.wait_for_room(batch.size)
         if not self.drained:
             self._window.sent(batch)
-            await call.write(StreamPredictionsRequest(batch=batch.message))
+            async with self._writing:
+                await call.write(StreamPredictionsRequest(batch=batch.message))
 
     async def _next_batch(self) -> Batch | None:
         """Fixes the next batch: at once when nothing is in flight, else after a moment in which more may come."""
@@ -105,7 +133,7 @@ class PredictionStream:
             try:
                 await asyncio.wait_for(self._wake.wait(), self._limits.stream_idle_seconds)
             except TimeoutError:
-                if not self._window.in_flight:
+                if not self._window.in_flight and not self._pulse.is_live:
                     return None
 
     async def _fix_batch(self, max_predictions: int) -> Batch | None:
@@ -115,13 +143,23 @@ class PredictionStream:
         match response.WhichOneof("message"):
             case "opened":
                 self._window.grant(response.opened.credit)
+                self._learn(response.opened)
             case "acknowledgement":
                 await self._acknowledge(response.acknowledgement)
             case "credit":
                 self._window.grant(response.credit)
+            case "heartbeat":
+                self._pulse.answered(response.heartbeat)
+                self._learn(response.heartbeat)
             case "drain":
                 self.drained = True
                 self._wake.set()
+
+    def _learn(self, answer: StreamOpened | HeartbeatAnswer) -> None:
+        if answer.HasField("clock"):
+            uncertain = answer.clock.HasField("uncertainty_seconds")
+            uncertainty = answer.clock.uncertainty_seconds if uncertain else None
+            self._reports.clock = Clock(answer.clock.skew_seconds, uncertainty)
 
     async def _acknowledge(self, acknowledgement: Acknowledgement) -> None:
         through = acknowledgement.through_batch_number

@@ -14,6 +14,8 @@ class Window:
         self._credit = Credit()
         self._in_flight: deque[Batch] = deque()
         self._predictions = 0
+        # A heartbeat that the server may not have read counts as a batch.
+        self._heartbeats = 0
         self._changed = asyncio.Event()
 
     @property
@@ -24,7 +26,7 @@ class Window:
     @property
     def room(self) -> int:
         """Predictions that may be sent now."""
-        if self.in_flight >= self._credit.max_batches:
+        if self.in_flight + self._heartbeats >= self._credit.max_batches:
             return 0
         return max(self._credit.max_predictions - self._predictions, 0)
 
@@ -36,6 +38,17 @@ class Window:
 
     def grant(self, credit: Credit) -> None:
         self._credit = credit
+        self._changed.set()
+
+    def take_for_heartbeat(self) -> bool:
+        """Whether a heartbeat may be sent now; the one before has to be answered first."""
+        if self._heartbeats or self.room == 0:
+            return False
+        self._heartbeats = 1
+        return True
+
+    def heartbeat_answered(self) -> None:
+        self._heartbeats = 0
         self._changed.set()
 
     def sent(self, batch: Batch) -> None:

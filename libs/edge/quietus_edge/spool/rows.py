@@ -3,12 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from uuid import UUID
 
 from quietus.ingest.v1.predictions_pb2 import Prediction, PredictionBatch
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+
+
+class Joined(StrEnum):
+    """Another device started the session; when this one is through, it leaves it or ends it."""
+
+    LEAVING = "leaving"
+    ENDING = "ending"
 
 
 @dataclass(frozen=True)
@@ -23,6 +31,7 @@ class SpooledSession:
     last_capture: datetime
     started: bool
     waiting_records: int
+    joined: Joined | None = None
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,17 @@ from uuid import UUID
 
 from quietus.ingest.v1.predictions_pb2 import TRANSCRIPT_STATE_NO_KEY, Prediction, PredictionBatch
 from quietus_edge.errors import InvalidInputError, SessionEndedError, SpoolBrokenError, SpoolFullError
-from quietus_edge.spool.rows import Batch, SpooledSession, Totals, batch, instant, microseconds
+from quietus_edge.spool.rows import Batch, Joined, SpooledSession, Totals, batch, instant, microseconds
 from quietus_edge.spool.schema import is_whole
 
 ROW_OVERHEAD_BYTES = 256
 MOST_RECORDS_IN_A_BATCH = 32
 DROPPED_OLDEST = "SPOOL_FULL_OLDEST_DROPPED"
 DROPPED_NEWEST = "SPOOL_FULL_NEWEST_REFUSED"
+
+
+def _joined_fact(session_id: UUID) -> str:
+    return f"joined:{session_id}"
 
 
 class Store:
@@ -78,6 +82,23 @@ class Store:
             instant(last_capture),
             bool(started),
             waiting,
+            self._joined(UUID(session_id)),
+        )
+
+    def join_session(self, session_id: UUID, start: datetime, joined: Joined) -> int:
+        """As open_session, for a session that another device started."""
+        key = self.open_session(session_id, start)
+        self.set_fact(_joined_fact(session_id), joined.encode())
+        return key
+
+    def _joined(self, session_id: UUID) -> Joined | None:
+        value = self.fact(_joined_fact(session_id))
+        return Joined(value.decode()) if value else None
+
+    def go_on_as(self, key: int, session_id: UUID) -> None:
+        """Gives what waits of a session to another one, which isn't started yet."""
+        self._db.execute(
+            "UPDATE sessions SET session_id = ?, started = 0 WHERE session_key = ?", (str(session_id), key)
         )
 
     def session_keys(self) -> list[int]:
@@ -108,6 +129,10 @@ class Store:
             " FROM records WHERE session_key = ?",
             (key,),
         ).fetchone()
+        self._db.execute(
+            "DELETE FROM facts WHERE name = (SELECT 'joined:' || session_id FROM sessions WHERE session_key = ?)",
+            (key,),
+        )
         removed = self._db.execute("DELETE FROM sessions WHERE session_key = ?", (key,)).rowcount
         self._sessions -= removed
         self._waiting -= predictions
