@@ -18,7 +18,7 @@ from bench.load.plan import Plan
 from bench.load.recorder import Recorder
 from bench.load.streams import Sender
 
-OPENING_AT_ONCE = 100
+OPENING_AT_ONCE = 50
 OPEN_SECONDS = 60
 ANSWER_SECONDS = 10.0
 LOOK_SECONDS = 1.0
