@@ -100,5 +100,9 @@ class Corpus:
 
     def _prediction(self, random: Random) -> Prediction:
         chunk_id, start = random.choice(self._chunks)
-        kind = random.choice((make.vision, make.audio, make.text))
-        return kind(chunk_id, start)
+        message = random.choice((make.vision, make.audio, make.text))(chunk_id, start)
+        if message.HasField("text") and random.random() < 0.3:
+            message.text.ClearField("sealed_transcript")
+            message.text.ClearField("transcript_state")
+            message.text.plaintext_transcript = "niko sawa, it's nothing"
+        return message

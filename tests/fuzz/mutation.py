@@ -6,7 +6,24 @@ from random import Random
 
 VARINT, FIXED64, SIZED, GROUP, GROUP_END, FIXED32 = range(6)
 _FIELD_NUMBERS = (*range(1, 17), 100, 2047, 18_999, 536_870_911)
-_INTEGERS = (0, 1, 2, 127, 128, 5_000, 2**31 - 1, 2**31, 2**32, 2**63 - 1, 2**63, 2**64 - 1)
+# Among them the seconds of the last second of the year 9999, and of the first of the year 1, as varints say it.
+_LAST_SECOND, _FIRST_SECOND = 253_402_300_799, 2**64 - 62_135_596_800
+_INTEGERS = (
+    0,
+    1,
+    2,
+    128,
+    5_000,
+    2**31 - 1,
+    2**31,
+    2**32,
+    2**40,
+    2**63 - 1,
+    2**63,
+    2**64 - 1,
+    _LAST_SECOND,
+    _FIRST_SECOND,
+)
 _NUMBERS = (  # doubles: zero, minus zero, one, infinities, NaN with and without a payload, denormal, huge
     bytes(8),
     bytes(7) + b"\x80",

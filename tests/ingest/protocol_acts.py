@@ -10,8 +10,10 @@ import grpc
 
 from libs.common.rpc.errors import reason_of
 from libs.common.timestamps import to_timestamp
+from quietus.common.v1.types_pb2 import MODALITY_VISION
 from quietus.ingest.v1 import ingest_pb2
 from quietus.ingest.v1.events_pb2 import Event
+from quietus.ingest.v1.sessions_pb2 import MODALITY_STATE_RUNNING, Heartbeat, ModalityHeartbeat
 from quietus_edge.ids import uuid7
 from tests.ingest import make, suite
 from tests.ingest.protocol_client import CREDIT_BATCHES, Client, Heard, Server
@@ -32,6 +34,9 @@ from tests.ingest.protocol_model import (
 SESSIONS, STREAMS = 2, 2
 # As exactly as receive times are kept.
 MILLISECOND = 1_000_000
+HEARTBEAT = ingest_pb2.StreamPredictionsRequest(
+    heartbeat=Heartbeat(modalities=[ModalityHeartbeat(modality=MODALITY_VISION, state=MODALITY_STATE_RUNNING)])
+)
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
 Contents = tuple[Shape, ...]
@@ -130,6 +135,18 @@ class Acts:
         heard = await client.hears(Heard()) if isinstance(client, Client) else client
         if heard.code:
             assert (heard.code, heard.reason) == (grpc.StatusCode.FAILED_PRECONDITION, SESSION_ENDED)
+            await self.leave(session, stream)
+        return Lane(tuple(batches), heard.answers)
+
+    async def beat(self, session: Session, stream: int, batches: Sequence[Batch]) -> Lane:
+        """A heartbeat between batches, which changes nothing."""
+        client = await self._sent(session, stream, batches)
+        if isinstance(client, Heard):
+            return Lane(tuple(batches), client.answers)
+        await client.write(HEARTBEAT)
+        heard = await client.hears(await client.hears_a_beat(Heard()))
+        if heard.code:
+            assert heard.reason == SESSION_ENDED
             await self.leave(session, stream)
         return Lane(tuple(batches), heard.answers)
 

@@ -94,6 +94,7 @@ class Heard:
     code: grpc.StatusCode | None = None
     reason: str = ""
     drained: bool = False
+    beats: int = 0
 
     @property
     def answers(self) -> tuple[Outcome | str, ...]:
@@ -133,6 +134,11 @@ class Client(suite.Stream):
                 break
         return heard
 
+    async def hears_a_beat(self, heard: Heard) -> Heard:
+        while not heard.beats and await self._hears_more(heard):
+            pass
+        return heard
+
     async def hears_the_end(self, heard: Heard) -> Heard:
         while await self._hears_more(heard):
             pass
@@ -150,6 +156,7 @@ class Client(suite.Stream):
             return False
         if response.HasField("acknowledgement"):
             heard.outcomes.extend(self._acknowledged(response.acknowledgement))
+        heard.beats += response.HasField("heartbeat")
         heard.drained |= response.HasField("drain")
         return True
 

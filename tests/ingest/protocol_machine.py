@@ -77,6 +77,11 @@ class ProtocolMachine(RuleBasedStateMachine):
             )
         )
 
+    @rule(index=sessions, stream=streams, contents=several)
+    def beat(self, index: int, stream: int, contents: list[Contents]) -> None:
+        session = self.acts.sessions[index]
+        self.run(self.acts.round({index: [self.acts.beat(session, stream, session.fixed(stream, contents))]}))
+
     @rule(index=sessions, stream=streams, content=contents, again=st.booleans(), number=st.none() | st.integers(1, 9))
     def record(self, index: int, stream: int, content: Contents, again: bool, number: int | None) -> None:
         """Under any number, since no stream counts it."""
