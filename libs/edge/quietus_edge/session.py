@@ -58,6 +58,11 @@ class Session:
         self._succession = asyncio.Lock()
         self.session_id = session_id or uuid7(self._start)
 
+    @property
+    def start_time(self) -> datetime:
+        """By this device's clock; another device that continues the session is told it."""
+        return self._start
+
     async def __aenter__(self) -> "Session":
         await self._open()
         return self

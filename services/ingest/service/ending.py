@@ -57,7 +57,7 @@ class SessionEnds:
         heard_before = now - self._silence if now - self._listening_since >= self._silence else NEVER
         ended = 0
         while found := await self._overdue(now, heard_before):
-            done = [await self._end(session_id) for session_id in found]
+            done = [await self._try_to_end(session_id) for session_id in found]
             ended += sum(done)
             if not all(done):  # somebody else ended it, or it was heard of
                 break
@@ -81,6 +81,14 @@ class SessionEnds:
     async def _overdue(self, now: datetime, heard_before: datetime) -> list[UUID]:
         async with self._database.read() as tx:
             return list(await sessions.overdue(tx, now - AGE_MAX, heard_before, SESSIONS_PER_LOOK))
+
+    async def _try_to_end(self, session_id: UUID) -> bool:
+        """One that can't be ended now holds up nobody else."""
+        try:
+            return await self._end(session_id)
+        except AppError as error:
+            log.warning("a session not ended", reason=error.reason)
+            return False
 
     async def _end(self, session_id: UUID) -> bool:
         """It ends with its newest window; False when there is no reason any more."""

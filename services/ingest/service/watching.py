@@ -73,7 +73,7 @@ class ModalityWatch:
         await self._keep_running(streams, known, now)
         for session_id, evidence in known.items():
             if any(self._changes(session_id, modality, evidence, now) for modality in Modality):
-                await self._settle(session_id, evidence)
+                await self._try_to_settle(session_id, evidence)
 
     def _changes(self, session_id: UUID, modality: Modality, evidence: Known, now: datetime) -> bool:
         if evidence[modality].lasting:
@@ -82,6 +82,13 @@ class ModalityWatch:
 
     def _fallen(self, session_id: UUID, modality: Modality, evidence: Known, now: datetime) -> Cause | None:
         return fallen(modality, evidence, self._listening_since[session_id], now, self._patience)
+
+    async def _try_to_settle(self, session_id: UUID, evidence: Known) -> None:
+        """One that can't be settled now holds up nobody else; the next look finds it again."""
+        try:
+            await self._settle(session_id, evidence)
+        except AppError as error:
+            log.warning("a session's modalities not settled", reason=error.reason)
 
     async def _settle(self, session_id: UUID, evidence: Known) -> None:
         """Decides again under the session's lock, by what the tables hold whatever the clocks of its devices."""

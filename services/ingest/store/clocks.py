@@ -13,7 +13,7 @@ ClockKey = tuple[UUID, UUID]
 
 _KEEP = """
 INSERT INTO sender_clocks (user_id, sender_id, skew_microseconds, uncertainty_microseconds, samples, estimate_time)
-VALUES ($1, $2, $3, $4, $5, $6)
+SELECT user_id, $2::uuid, $3::bigint, $4::bigint, $5::smallint, $6::timestamptz FROM users WHERE user_id = $1
 ON CONFLICT (user_id, sender_id) DO UPDATE SET skew_microseconds = excluded.skew_microseconds,
     uncertainty_microseconds = excluded.uncertainty_microseconds, samples = excluded.samples,
     estimate_time = excluded.estimate_time
@@ -24,7 +24,7 @@ SELECT c.* FROM session_senders s JOIN sender_clocks c USING (user_id, sender_id
 
 
 async def keep(tx: Transaction, estimates: Mapping[ClockKey, ClockEstimate]) -> None:
-    """In one order, lest two processes wait for each other."""
+    """In one order, lest two processes wait for each other. People who are gone by now are left out."""
     await tx.driver.executemany(
         _KEEP,
         [

@@ -42,7 +42,8 @@ SELECT * FROM modality_silences WHERE session_id = ANY($1::uuid[]) AND resume_re
 """
 _KEEP_RUNNING = """
 INSERT INTO modality_heartbeats (session_id, modality, user_id, running_time)
-SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::uuid[], $4::timestamptz[])
+SELECT heard.* FROM unnest($1::uuid[], $2::smallint[], $3::uuid[], $4::timestamptz[])
+    AS heard (session_id, modality, user_id, running_time) JOIN sessions ON sessions.id = heard.session_id
 ON CONFLICT (session_id, modality) DO UPDATE SET
     running_time = greatest(modality_heartbeats.running_time, excluded.running_time)
 """
@@ -126,7 +127,7 @@ async def running(tx: Transaction, session_ids: Collection[UUID]) -> Mapping[Pla
 
 
 async def keep_running(tx: Transaction, running: Sequence[tuple[SessionKey, Modality, datetime]]) -> None:
-    """In one order, lest two processes wait for each other."""
+    """In one order, lest two processes wait for each other. What is gone by now is left out."""
     rows = sorted((key.session_id, modality, key.user_id, time) for key, modality, time in running)
     await tx.driver.execute(_KEEP_RUNNING, *([row[column] for row in rows] for column in range(4)))
 
