@@ -5,9 +5,9 @@ import asyncpg
 ROWS = 1_000_000
 PEOPLE = 10_000
 VIDEO_SESSIONS_WITH_EVENTS = 20_000
-PEOPLE_IN_CARE = 20
-# Every so many rows a critical event, or a session that is active: 199 in all.
-RARE = 5003
+PEOPLE_IN_CARE = 1_000
+# Every so many rows a critical event, or a session that is active.
+RARE = 2_003
 # One person and one video session have much more than the others: every five-hundredth row.
 BUSY_PERSON, BUSY_VIDEO_SESSION = 7, 78
 

@@ -21,10 +21,11 @@ from tests.ingest import million
 from tests.support import postgres
 
 PERSON = Person(UUID("00000000-0000-7000-8000-000000000007"), "anon_7")
-# Who cares for person 5003, who has the first of the rare rows.
-COUNSELOR = InCareOf(UUID("00000000-0000-7000-8000-0000000000fa"))
+# Who cares for a tenth of the people, persons 0 to 999: for few, their own indexes would be walked, one by one.
+COUNSELOR = InCareOf(UUID("00000000-0000-7000-8000-000000000000"))
 MIDDLE = UUID("00000000-0000-7000-8000-00000007a120")
 PAGE = 51
+FEW = 10 * PAGE
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
@@ -96,10 +97,10 @@ LISTINGS: dict[str, tuple[str, Listing]] = {
         "idx_video_analysis_events_risk_level",
         lambda tx: video_events.page(tx, COUNSELOR, EVENTS("critical", **LAST_WEEK), None, PAGE),
     ),
-    "events of two hours of all in care": (
-        "idx_video_analysis_events_user_id",
+    "events of ten minutes of all in care": (
+        "idx_video_analysis_events_event_at",
         lambda tx: video_events.page(
-            tx, COUNSELOR, EVENTS(start_time=NOW - timedelta(hours=2), end_time=NOW), None, PAGE
+            tx, COUNSELOR, EVENTS(start_time=NOW - timedelta(minutes=10), end_time=NOW), None, PAGE
         ),
     ),
     "voice sessions of a person": (
@@ -188,4 +189,4 @@ async def test_each_listing_walks_its_index(database: Database, name: str) -> No
     read_whole = {step["Relation Name"] for step in steps if step["Node Type"] == "Seq Scan"}
     assert not read_whole & {*million.TABLES, "users"}, plan
     # Rows of one moment may be sorted, and what few rows a rare status or level leaves of everybody in care.
-    assert not [step for step in steps if step["Node Type"] == "Sort" and step["Plan Rows"] > PAGE], plan
+    assert not [step for step in steps if step["Node Type"] == "Sort" and step["Plan Rows"] > FEW], plan
