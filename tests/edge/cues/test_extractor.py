@@ -2,6 +2,7 @@
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -47,12 +48,26 @@ def test_identifiers_come_from_the_lists_and_the_same_text_gives_the_same(text: 
     assert extract(text) == found
 
 
-@given(st.lists(known_words, max_size=30), st.integers(1, 4))
-def test_steps_are_bounded_by_the_words(words: list[str], times: int) -> None:
-    """Each start follows its phrases over a bounded span; no phrase found is longer."""
-    matches = lexicon().phrases.find(words * times)
-    assert all(0 < match.end - match.start <= SPAN_MAX_WORDS for match in matches)
-    assert all(match.end <= len(words) * times for match in matches)
+class Counting(Phrases):
+    """Counts its steps, and the places that it is at in the widest of them."""
+
+    steps = widest = 0
+
+    def _after(self, active: Any, word: str) -> Any:
+        self.steps += 1
+        after = super()._after(active, word)
+        self.widest = max(self.widest, len(after))
+        return after
+
+
+@given(st.lists(st.sampled_from(["so", "much", "just", "pain", "of"]) | known_words, max_size=60))
+def test_steps_are_bounded_by_the_words_however_a_text_is_made(words: list[str]) -> None:
+    phrases = Counting(frozenset(("so", "just")))
+    phrases.add("topics", "pain", ["{so|just|so so|just so|} {so|just|} {so|} {much|} {just|so|} pain"], {})
+    matches = phrases.find(words)
+    assert phrases.steps <= len(words) * (SPAN_MAX_WORDS - 1)
+    assert phrases.widest <= 12
+    assert all(0 < match.end - match.start <= SPAN_MAX_WORDS for match in matches + lexicon().phrases.find(words))
 
 
 def test_a_long_text_is_read_up_to_its_limit() -> None:

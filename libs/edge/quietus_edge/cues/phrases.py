@@ -30,8 +30,11 @@ class Match:
 
 @dataclass(slots=True, eq=False)
 class _Node:
+    """`past` is the same place after a filler: what was found there was told before."""
+
     edges: dict[str, list["_Node"]] = field(default_factory=dict)
     found: tuple[str, str] | None = None
+    past: "_Node | None" = None
 
 
 class Phrases:
@@ -60,11 +63,11 @@ class Phrases:
         return sorted(matches)
 
     def _after(self, active: Sequence[_Node], word: str) -> Sequence[_Node]:
+        """Each place once, by however many ways it was reached: never more than the phrases have words."""
         moved = [after for node in active for after in node.edges.get(word, ())]
         if word in self._fillers:
-            # What it has found was told before the filler.
-            moved += [_Node(node.edges) if node.found else node for node in active if node.edges]
-        return moved
+            moved += [node.past or node for node in active if node.edges]
+        return list(dict.fromkeys(moved)) if len(moved) > 1 else moved
 
     def _add(self, phrase: str, kind: str, name: str, sets: Sets) -> None:
         root = _Node()
@@ -80,6 +83,7 @@ class Phrases:
             raise ValueError(f"{phrase!r} could be empty")
         for node in frontier:
             node.found = (kind, name)
+            node.past = _Node(node.edges)
         for word, nodes in root.edges.items():
             self._starts.setdefault(word, []).extend(nodes)
 

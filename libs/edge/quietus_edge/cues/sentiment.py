@@ -55,7 +55,9 @@ def _in_place(place: int, score: float, text: Words, lexicon: Lexicon) -> float:
 
 def _of_word(word: str, lexicon: Lexicon) -> float:
     score = lexicon.sentiment.words.get(word)
-    return _of_stem(word, lexicon) if score is None else score
+    if score is not None:
+        return score
+    return 0.0 if word in lexicon.languages["en"] else _of_stem(word, lexicon)
 
 
 def _of_stem(word: str, lexicon: Lexicon) -> float:
