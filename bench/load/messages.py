@@ -37,6 +37,8 @@ EMOTIONS = (EMOTION_NEUTRAL, EMOTION_HAPPY, EMOTION_SAD, EMOTION_ANGRY, EMOTION_
 PLACEHOLDER = "00000000-0000-7000-8000-000000000000"
 
 FIRST_NUMBER = 1
+# The key id, before the HPKE message.
+SEALED_HEAD = b"\x00\x05key-1"
 
 
 def emotion_distribution(random_numbers: random.Random) -> EmotionDistribution:
@@ -92,7 +94,7 @@ def chunk(random_numbers: random.Random, chunk_id: str, start: datetime) -> list
             confidence=score(),
             valence=score(),
             cues=TextCues(extractor_version="1", language="en", topics=["work"], first_person=0.125, negation=0.0625),
-            sealed_transcript=os.urandom(180),
+            sealed_transcript=SEALED_HEAD + os.urandom(180 - len(SEALED_HEAD)),
             transcript_state=TRANSCRIPT_STATE_SEALED,
             model_version="text-0.9",
         )

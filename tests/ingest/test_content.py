@@ -105,6 +105,11 @@ def test_vocabulary_is_the_contracts() -> None:
             Reason.TOO_LONG,
         ),
         (
+            changed(make.text(), lambda m: setattr(m.text, "sealed_transcript", b"words that somebody only said" * 3)),
+            "text.sealed_transcript",
+            Reason.UNKNOWN_VALUE,
+        ),
+        (
             changed(make.text(), lambda m: m.text.ClearField("sealed_transcript")),
             "text.sealed_transcript",
             Reason.MISSING,

@@ -8,6 +8,7 @@ from services.ingest.content.cues import Cues, cues_field
 from services.ingest.content.distribution import Distribution, distributions
 from services.ingest.content.features import Features, voice_features
 from services.ingest.content.scalars import SCORES, VALENCES, Members, model_version, sized
+from services.ingest.sealing import looks_sealed
 from services.ingest.vocabulary import EMOTIONS, NOT_KEPT, RISK_LEVELS, SEALED, TRANSCRIPT_STATES, Reason
 
 FRAMES_MAX = 1_000_000
@@ -104,7 +105,7 @@ def _unsealed(sealed: bytes, state: int, words: str) -> bytes:
 
 
 def _transcript(value: tuple[bytes, int, str]) -> bytes:
-    """SEALED exactly when a sealed transcript is there."""
+    """SEALED exactly when a sealed transcript is there, and not words that were taken for one."""
     sealed, state, words = value
     if words:
         return _unsealed(sealed, state, words)
@@ -114,4 +115,6 @@ def _transcript(value: tuple[bytes, int, str]) -> bytes:
         raise Refused(Reason.MISSING, "sealed_transcript")
     if state not in _TRANSCRIPT_STATES or (sealed and state != SEALED):
         raise Refused(Reason.UNKNOWN_VALUE, "transcript_state")
+    if sealed and not looks_sealed(sealed):
+        raise Refused(Reason.UNKNOWN_VALUE, "sealed_transcript")
     return sized(sealed) + _TRANSCRIPT_STATES[state]
