@@ -15,7 +15,7 @@ from libs.common.db.database import Database
 from libs.common.db.partitions import ensure_partitions
 from libs.common.db.roles import dsn_for, slice_role
 from services.ingest.analytics import Group, Period, Source, Width, bucket_edges
-from services.ingest.store import analytics, predictions
+from services.ingest.store import analytics, predictions, research
 from services.ingest.vocabulary import Modality
 from tests.support import postgres
 
@@ -206,3 +206,18 @@ async def test_a_page_is_read_in_the_order_of_the_unique_key(
     assert 0 < page.rows <= 11
     assert {scan.table for scan in found} - {page.table} <= {"sessions"}
     assert all(scan.index == "sessions_pkey" for scan in found if scan.table == "sessions")
+
+
+async def test_people_and_sessions_for_research_are_found_page_by_page(world: World) -> None:
+    period = {"start": QUARTER.start, "end": QUARTER.end}
+    after = sorted(world.users)[10]
+    ten_people = await scans(world, research.PEOPLE, {**period, "after": after, "limit": 10})
+    place = {"after_start": QUARTER.start, "after_id": UUID(int=0)}
+    ten_sessions = await scans(
+        world, research.SESSIONS, {"user_id": world.users[0], "end": QUARTER.end, "limit": 10, **place}
+    )
+
+    # Each person once, and of each some sessions until one is of the period.
+    assert {scan.index for scan in ten_people} <= {"users_pkey", "idx_sessions_user_id"}
+    assert sum(scan.rows for scan in ten_people) <= 200
+    assert [(scan.index, scan.rows) for scan in ten_sessions] == [("idx_sessions_user_id", 10)]
