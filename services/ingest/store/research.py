@@ -18,7 +18,7 @@ SELECT user_id, anonymous_id FROM users AS u WHERE (CAST(:after AS uuid) IS NULL
     AND EXISTS (SELECT FROM sessions AS s WHERE s.user_id = u.user_id AND started_at >= :start AND started_at < :end)
 ORDER BY user_id LIMIT :limit
 """
-_COUNTPEOPLE = "SELECT count(DISTINCT user_id) FROM sessions WHERE started_at >= :start AND started_at < :end"
+_COUNT_PEOPLE = "SELECT count(DISTINCT user_id) FROM sessions WHERE started_at >= :start AND started_at < :end"
 SESSIONS = """
 SELECT id, started_at FROM sessions WHERE user_id = :user_id AND started_at < :end
     AND (started_at, id) > (:after_start, :after_id)
