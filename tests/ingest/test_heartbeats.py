@@ -21,8 +21,9 @@ from quietus.ingest.v1.sessions_pb2 import (
 from services.ingest.service.ending import SessionEnds
 from services.ingest.service.watching import ModalityWatch
 from services.ingest.store.silences import NEWEST
+from tests.conftest import MakeDatabase
 from tests.ingest import make
-from tests.ingest.suite import Person, Stream, Suite
+from tests.ingest.suite import Person, Stream, Suite, running
 from tests.ingest.test_session_life import details, on_device
 from tests.ingest.test_store import backfilled, told
 
@@ -138,6 +139,23 @@ async def test_clocks_at_the_ends_of_time_stop_nobody(
     await SessionEnds(suite.database, suite.activity, timedelta(minutes=30), make.now).look()
     (sender,) = (await details(person, session_id)).senders
     assert sender.clock.samples == len(beats)
+
+
+async def test_a_heartbeat_needs_no_credit(make_database: MakeDatabase) -> None:
+    database, other = make_database("ingest"), make_database("ingest")
+    async with running(database, credit_max_batches=3) as suite:
+        person = suite.person()
+        session_id = await person.start_session()
+        stream = await person.stream(session_id)
+        async with other.transaction() as tx:  # nothing can be stored meanwhile
+            await tx.execute("SELECT FROM sessions WHERE id = :id FOR UPDATE", {"id": session_id})
+            for number in (1, 2, 3):
+                await stream.send(number, [make.vision()])
+            await stream.call.write(ingest_pb2.StreamPredictionsRequest(heartbeat=heartbeat()))
+            await details(person, session_id)  # the server has read on by then
+        assert await stream.acknowledged(3) == []
+        await stream.call.done_writing()
+        assert await stream.call.code() is grpc.StatusCode.OK
 
 
 async def test_clocks_are_kept_for_each_sender(suite: Suite, person: Person, session_id: UUID) -> None:
