@@ -189,7 +189,7 @@ class TextCues(_message.Message):
     extractor_version: _builtins.str
     """Version of the extractor."""
     language: _builtins.str
-    """BCP 47 tag of the main language, such as en or sw."""
+    """BCP 47 tag of the main language, such as en, sw or sw-x-sheng (Sheng has no tag of its own). Empty: not told."""
     code_switching: _builtins.bool
     """Whether the languages were mixed."""
     first_person: _builtins.float
