@@ -111,7 +111,7 @@ class _Growth:
         self._round_seconds = round_seconds
         self._templates: list[Template] = []
         self._filled: list[FilledSession] = []
-        self._tokens: dict[UUID, str] = {}
+        self._users: dict[str, UUID] = {}
         self._random = random.Random(1)
         self.results = Results()
 
@@ -121,8 +121,7 @@ class _Growth:
             await self._ingest(database, ROUND_SECONDS_MIN)
         async with self._grown.connection() as connection:
             self._templates = [await Template.read(connection, table) for table in TABLES]
-            users = dict(await connection.fetch("SELECT anonymous_id, user_id FROM ingest.users"))
-        self._tokens = {users[person.anonymous_id]: person.token for person in self._people}
+            self._users = dict(await connection.fetch("SELECT anonymous_id, user_id FROM ingest.users"))
         start = time.perf_counter()
         self._filled = self._sessions(max(rows // (3 * CHUNKS), READ_SESSIONS))
         await self._add(self._filled, progress)
@@ -140,7 +139,8 @@ class _Growth:
         async def fill_table(template: Template, some: Sequence[FilledSession]) -> None:
             nonlocal added
             async with turn, self._grown.connection() as connection:
-                added += await add_predictions(connection, template, some, CHUNKS)
+                count = await add_predictions(connection, template, some, CHUNKS)
+                added += count
                 progress(added, total)
 
         for first in range(0, len(sessions), SESSIONS_AT_ONCE):
@@ -160,10 +160,13 @@ class _Growth:
 
     def _sessions(self, count: int) -> list[FilledSession]:
         now = datetime.now(UTC)
-        return spread(list(self._tokens), count, now - OLDEST, now - NEWEST)
+        users = [self._users[person.anonymous_id] for person in self._people]
+        return spread(users, count, now - OLDEST, now - NEWEST)
 
     async def measure(self, database: Grown) -> None:
         """A round: writes, then reads sessions that nobody has read before."""
+        self._people = await self._suite.renewed(self._people)
+        tokens = {self._users[person.anonymous_id]: person.token for person in self._people}
         if database is self._empty:
             to_read = await self._empty_tables()
         else:
@@ -173,7 +176,7 @@ class _Growth:
         await self._write_back()
         listed, exported = 0.0, 0.0
         for session in to_read:
-            seconds = await read_session(database.channel, session.session_id, self._tokens[session.user_id], CHUNKS)
+            seconds = await read_session(database.channel, session.session_id, tokens[session.user_id], CHUNKS)
             listed, exported = listed + seconds[0], exported + seconds[1]
         self.results.per_second.setdefault(database.name, []).append(rate)
         self.results.list_seconds.setdefault(database.name, []).append(listed / len(to_read))
