@@ -11,6 +11,7 @@ import grpc
 import pytest
 
 from quietus.common.v1.types_pb2 import MODALITY_AUDIO, MODALITY_VISION
+from quietus.ingest.v1.ingest_pb2 import Credit
 from quietus.ingest.v1.sessions_pb2 import (
     MODALITY_STATE_FAILED,
     MODALITY_STATE_RUNNING,
@@ -82,6 +83,19 @@ async def test_heartbeats_go_on_after_the_service_was_away(suite: FakeSuite, spo
             suite.heartbeats.get_nowait()
         await suite.start()
         await next_heartbeat(suite)
+
+
+async def test_heartbeats_stay_within_the_credit(suite: FakeSuite, spool: Path) -> None:
+    suite.credit = Credit(max_batches=2, max_predictions=64)
+    suite.acknowledge.clear()
+    async with client(suite, spool, limits=BEATING) as edge:
+        async with edge.session(modalities=("vision",)) as session:
+            await session.record(vision=vision())
+            await asyncio.sleep(20 * BEATING.heartbeat_seconds)  # long enough for a pulse that doesn't count itself
+            suite.acknowledge.set()
+        await edge.flush(10)
+    assert suite.most_in_flight <= 2
+    assert len(suite.stored) == 1
 
 
 async def test_the_skew_of_the_clock_shows_in_the_status(suite: FakeSuite, spool: Path) -> None:

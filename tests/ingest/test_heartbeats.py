@@ -18,6 +18,7 @@ from quietus.ingest.v1.sessions_pb2 import (
     ModalityHeartbeat,
     ModalityState,
 )
+from quietus_edge.ids import uuid7
 from services.ingest.service.ending import SessionEnds
 from services.ingest.service.watching import ModalityWatch
 from services.ingest.store.silences import NEWEST
@@ -85,7 +86,8 @@ class Camera:
     async def send(self, *tables: str, captured: datetime | None = None) -> None:
         self._number += 1
         makers = {"vision": make.vision, "audio": make.audio, "text": make.text}
-        await self._stream.send(self._number, [makers[table](start=captured or self._watch.now) for table in tables])
+        start = captured or self._watch.now
+        await self._stream.send(self._number, [makers[table](uuid7(start), start) for table in tables])
         await self._stream.acknowledged(self._number)
         for table in tables:
             await self._suite.execute(
@@ -302,9 +304,10 @@ async def test_a_modality_of_two_devices_with_different_clocks_is_not_missed(
     await camera.send("vision", "audio", captured=watch.now + timedelta(hours=1))
     await watch.after(0)
     watch.now += timedelta(seconds=60)
-    other = Camera(suite, watch, await on_device(person, uuid4()).stream(session_id))
     await camera.send("audio", captured=watch.now + timedelta(hours=1))
-    await other.send("vision")
+    other = await on_device(person, uuid4()).stream(session_id)
+    await other.send(1, [make.vision(uuid7(watch.now), watch.now)])
+    await other.acknowledged(1)
     await suite.execute("UPDATE vision_predictions SET receive_time = :now WHERE batch_number > 1", {"now": watch.now})
     assert await watch.after(0) == []
 
