@@ -22,7 +22,7 @@ SEED = 11
 # Some of a chunk's modalities come a batch later, so that chunks are revised; some predictions are sent twice.
 LATE_TEXT_EVERY = 4
 REPEATED_EVERY = 7
-MOST_CHUNKS_IN_A_BATCH = 12
+MOST_CHUNKS_IN_A_BATCH = 6
 LATE_SHARE = REPEATED_SHARE = 0.2
 
 
@@ -72,7 +72,7 @@ def _batches(session: SimulatedSession) -> Iterator[PredictionBatch]:
 
 
 def seeded(seed: int, persona: str, end_time: datetime, *, sessions: int, chunks: int) -> list[PlannedSession]:
-    """Sessions in batches of one to twelve chunks, with late modalities and predictions that are sent once more."""
+    """Sessions in batches of one to six chunks, with late modalities and predictions that are sent once more."""
     rng = random.Random(f"{seed} {persona}")  # noqa: S311 - repeatable on purpose
     made = generate(persona, seed, end_time, weeks=WEEKS, sessions_per_week=sessions / WEEKS, chunks_per_session=chunks)
     return [PlannedSession(one.session_id, one.start, one.end, list(_uneven_batches(one, rng))) for one in made]

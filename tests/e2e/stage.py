@@ -34,7 +34,7 @@ from tests.support.disk import small_disk
 # What tests choose by; a bench has seeds of its own.
 SEED = int(os.environ.get("QUIETUS_TEST_SEED", "7"))
 SERVICES = ("identity", "ingest")
-SESSIONS, CHUNKS = 2, 450
+SESSIONS, CHUNKS = 2, 240
 FIRST_ACKNOWLEDGEMENTS = 10
 PAGE_SIZE = 1000
 MODALITIES = (MODALITY_VISION, MODALITY_AUDIO, MODALITY_TEXT)
