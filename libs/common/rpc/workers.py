@@ -28,10 +28,11 @@ class Workers:
         self._command = command
         self._environments = environments
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._drains = False
 
     async def run(self) -> None:
-        """Until it is cancelled. WorkerEndedError."""
-        if not self._environments:
+        """Until it is cancelled, or all have ended as they were told. WorkerEndedError."""
+        if not self._environments or self._drains:
             return
         try:
             # Popen and not asyncio's: uvloop forks, which gRPC warns of, and Popen doesn't.
@@ -41,12 +42,15 @@ class Workers:
             ]
             waits = [asyncio.create_task(asyncio.to_thread(process.wait)) for process in self._processes]
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            raise WorkerEndedError
+            if not self._drains:
+                raise WorkerEndedError
+            await asyncio.wait(waits)  # the leader still has streams of its own to end
         finally:
             await self._end()
 
     def drain(self) -> None:
         """Tells them to end in their time."""
+        self._drains = True
         for process in self._processes:
             process.terminate()
 
