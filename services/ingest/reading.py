@@ -31,7 +31,7 @@ _features_of = attrgetter(*FEATURES)
 class Read:
     """What predictions say, row by row: modality, and the fields of chunk and content. A refused row's mean nothing.
 
-    `unsealed` are the words of rows that came with them; they are gone from the messages.
+    `unsealed` are the words of rows that came with them; unsealed.py takes them out of the messages.
     """
 
     modalities: list[Modality]
@@ -55,8 +55,6 @@ def read(predictions: Sequence[Prediction], earliest: Microseconds, latest: Micr
         for row, (kind, message) in enumerate(zip(kinds, predictions, strict=True))
         if kind == "text" and (words := message.text.plaintext_transcript)
     }
-    for row in unsealed:
-        predictions[row].text.ClearField("plaintext_transcript")
     return Read([_MODALITIES[kind] for kind in kinds], packed, contents, refused, unsealed)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from quietus.ingest.v1.predictions_pb2 import Prediction, TranscriptState
+from quietus.ingest.v1.predictions_pb2 import Prediction, TextPrediction, TranscriptState
 from quietus_edge import messages
 from quietus_edge.cues import extract
 from quietus_edge.sealing import TEXT_PREDICTIONS, SealingKey
@@ -23,9 +23,11 @@ class Sealer:
     user_id: UUID
     key: SealingKey | None
 
-    def seal(self, prediction: Prediction, words: str) -> None:
-        """Changes the prediction, whose words are gone from it already. What the client found of its own stands."""
-        text = prediction.text
+    def sealed(self, prediction: Prediction, words: str) -> TextPrediction:
+        """What it says with its words sealed. What the client found of its own stands."""
+        text = TextPrediction()
+        text.CopyFrom(prediction.text)
+        text.ClearField("plaintext_transcript")
         found = extract(words)
         if not text.HasField("cues"):
             text.cues.CopyFrom(messages.cues(found.cues))
@@ -36,18 +38,25 @@ class Sealer:
         )
         text.sealed_transcript = sealed.content
         text.transcript_state = TranscriptState.ValueType(TRANSCRIPT_STATES.index(sealed.state))
+        return text
 
 
 def sealed_contents(read: Read, predictions: Sequence[Prediction], sealers: Sequence[Sealer | None]) -> list[bytes]:
-    """What is stored of each row. Those whose deployment takes no plain words (no sealer) are refused."""
+    """What is stored of each row; the words are gone from the messages then. Those whose deployment takes no plain
+    words (no sealer) are refused. Whatever it raises, it has changed nothing: the others' words are tried again.
+    """
     contents = list(read.contents)
-    for row, words in read.unsealed.items():
-        sealer = sealers[row]
-        if row in read.refused:
-            continue
-        if sealer is None:
-            read.refused[row] = ("text.plaintext_transcript", Reason.PLAINTEXT_NOT_ALLOWED)
-            continue
-        sealer.seal(predictions[row], words)
-        contents[row] = text_content(predictions[row].text)
+    texts = {
+        row: sealer.sealed(predictions[row], words)
+        for row, words in read.unsealed.items()
+        if row not in read.refused and (sealer := sealers[row])
+    }
+    sealed = {row: text_content(text) for row, text in texts.items()}
+    for row in read.unsealed:
+        if text := texts.get(row):
+            predictions[row].text.CopyFrom(text)
+            contents[row] = sealed[row]
+        else:
+            predictions[row].text.ClearField("plaintext_transcript")
+            read.refused.setdefault(row, ("text.plaintext_transcript", Reason.PLAINTEXT_NOT_ALLOWED))
     return contents

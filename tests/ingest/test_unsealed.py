@@ -1,7 +1,7 @@
 """Predictions of clients that can't seal, over a real channel, in the tables and on the feed."""
 
 from collections.abc import AsyncIterator
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -13,12 +13,16 @@ from quietus.ingest.v1.predictions_pb2 import (
     TRANSCRIPT_STATE_NOT_KEPT,
     TRANSCRIPT_STATE_SEALED,
     Prediction,
+    PredictionBatch,
     TextCues,
     TextPrediction,
 )
 from quietus_edge.cues import extract, lexicon
 from quietus_edge.ids import uuid7
-from quietus_edge.sealing import TEXT_PREDICTIONS
+from quietus_edge.sealing import TEXT_PREDICTIONS, SealingKey, make_key_pair
+from services.ingest.service.batches import Arrival, SessionBatches, now, prepare
+from services.ingest.sessions import Session, SessionKey, Status
+from services.ingest.unsealed import Sealer
 from tests.conftest import MakeDatabase
 from tests.ingest import make
 from tests.ingest.records import give_key, opened, sealed_for
@@ -167,6 +171,28 @@ async def test_a_bad_prediction_is_refused_without_its_words(
     assert (refused.field, ingest_pb2.RefusalReason.Name(refused.reason)) == (field, f"REFUSAL_REASON_{reason}")
     printed = capfd.readouterr()
     assert "marigold" not in await everything(thin_suite) + str(outcome) + printed.out + printed.err
+
+
+def arrival(key: SealingKey, *messages: Prediction) -> Arrival:
+    session = Session(SessionKey(uuid7(), uuid4(), "anon"), Status.ACTIVE, make.now(), None, make.now(), None)
+    batches = SessionBatches(session, 0, Sealer(session.key.user_id, key))
+    return batches.arrive(make.batch(1, messages), now(), 1)
+
+
+def test_a_key_that_seals_nothing_costs_nobody_words() -> None:
+    """Whatever a slice fails of, it is made ready again in parts."""
+    good = arrival(SealingKey("good", make_key_pair("passphrase").public_key), said(), said())
+    guilty = arrival(SealingKey("guilty", bytes(32)), said())
+    before = good.message.SerializeToString()
+    with pytest.raises(ValueError, match="shared key"):
+        prepare([good, guilty])
+    assert good.message.SerializeToString() == before
+    (batch,) = prepare([good])
+    texts = [one.text for one in PredictionBatch.FromString(batch.content).predictions]
+    assert [text.transcript_state for text in texts] == [TRANSCRIPT_STATE_SEALED] * 2
+    assert not any(text.plaintext_transcript for text in texts)
+    with pytest.raises(ValueError, match="shared key"):
+        prepare([guilty])
 
 
 async def test_the_longest_words_fit_when_they_are_sealed(thin_suite: Suite) -> None:
