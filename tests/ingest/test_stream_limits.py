@@ -147,13 +147,17 @@ async def test_without_the_database_a_stream_stays_open_without_credit_and_is_no
 async def test_who_owes_is_not_read_and_not_idle() -> None:
     client, store = Client(), Store()
     device = a_device(per_second=20, burst=1)
-    for number in (1, 2, 3):
-        client.send(number, predictions=2)
-    client.end()
-    serving = asyncio.create_task(serve(client, store, limits(), device))
+    client.send(1, predictions=5)
+    serving = asyncio.create_task(serve(client, store, limits(idle_seconds=0.02), device))
     await client.heard.wait()
     assert device.is_in_debt
-    assert not client.all_taken.is_set()
+    for number in (2, 3):
+        client.send(number)
+    while client.acknowledged < 2:
+        client.heard.clear()
+        await client.heard.wait()
+    assert client.requests.qsize() == 1
+    client.end()
     await serving
     assert client.acknowledged == 3
 

@@ -203,7 +203,8 @@ class PredictionStream(Lane):
         seen, quiet_looks = None, 0
         while quiet_looks < LOOKS:
             progress = self.progress, self._writes
-            waits_for_us = self._unread or self._batches_in_flight or self._committer.is_full or not self.has_credit
+            in_flight = self._unread or self._batches_in_flight
+            waits_for_us = in_flight or self._committer.is_full or not self.has_credit or self._device.debt_seconds()
             is_quiet = progress == seen and (self._is_writing or not waits_for_us)
             quiet_looks = quiet_looks + 1 if is_quiet else 0
             seen = progress
