@@ -34,7 +34,7 @@ class RecordingLane(Lane):
         message = make.batch(number, [make.vision() for _ in range(predictions)])
         committer.submit(self, message.SerializeToString())
 
-    def arrive(self, message: bytes, receive_time: int) -> Arrival:
+    def arrive(self, message: bytes, receive_time: int) -> Arrival | None:
         return self.batches.arrive(PredictionBatch.FromString(message), receive_time, len(message))
 
     def committed(self, outcome: Outcome) -> None:

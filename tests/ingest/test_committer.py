@@ -11,9 +11,23 @@ from services.ingest.grouping import Batch
 from services.ingest.service import batches
 from services.ingest.service import committer as committer_module
 from services.ingest.service.batches import Arrival
-from services.ingest.service.line import TURN_PREDICTIONS
+from services.ingest.service.line import TURN_PREDICTIONS, Place
 from tests.ingest import make
 from tests.ingest.committing import WIDE, RecordingLane, Store, running
+
+
+class BeatingLane(RecordingLane):
+    def arrive(self, message: bytes, receive_time: int) -> Arrival | None:
+        return None if message == b"heartbeat" else super().arrive(message, receive_time)
+
+
+class PayingPlace(Place):
+    def __init__(self, spent: list[int]) -> None:
+        super().__init__()
+        self._spent = spent
+
+    def spend(self, predictions: int, now: int) -> None:
+        self._spent.append(predictions)
 
 
 async def test_what_comes_while_a_group_commits_becomes_the_next_group() -> None:
@@ -108,6 +122,37 @@ async def test_a_device_that_floods_has_one_turn_in_each_group() -> None:
             await flood.hears()
     assert store.groups[1] == [2, 3, 101]
     assert all(len(group) == 2 for group in store.groups[2:])
+
+
+async def test_what_waits_behind_a_failed_lane_of_its_device_is_stored_though_nothing_more_comes() -> None:
+    store, failed, other = Store(), RecordingLane(), RecordingLane()
+    other.place = failed.place
+    store.poison = {1}
+    store.open.clear()
+    async with running(store, WIDE) as committer:
+        for number in range(1, 20):
+            failed.send(committer, number, predictions=TURN_PREDICTIONS)
+        other.send(committer, 100)
+        await store.busy.wait()
+        for _ in range(10):  # more is made ready while the first group commits
+            await asyncio.sleep(0)
+        assert failed.place.ready_predictions == TURN_PREDICTIONS
+        store.open.set()
+        async with asyncio.timeout(30):
+            await other.hears()
+    assert failed.error is not None
+    assert other.durable == [100]
+
+
+async def test_what_is_no_batch_is_paid_for() -> None:
+    spent: list[int] = []
+    store, lane = Store(), BeatingLane()
+    lane.place = PayingPlace(spent)
+    async with running(store) as committer:
+        committer.submit(lane, b"heartbeat")
+        lane.send(committer, 1, predictions=3)
+        await lane.hears()
+    assert spent == [1, 3]
 
 
 async def test_a_failed_lane_takes_nothing_more() -> None:

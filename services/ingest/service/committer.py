@@ -29,6 +29,8 @@ log = structlog.get_logger()
 # About 256 predictions, two milliseconds; then everything else has its turn. Small ones cost nearly as much as large.
 SLICE_BYTES = 65_536
 SLICE_PREDICTIONS = 512
+# To check a heartbeat costs as much as so many of them.
+OTHER_PREDICTIONS = 8
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 1.0
 # A group that meets a busy database so often is stored stream by stream: maybe only one session is in others' hands.
@@ -135,8 +137,12 @@ class Committer:
 
     def _prepare_slice(self) -> None:
         arrived: list[tuple[Lane, Arrival]] = []
-        predictions = size = 0
-        while size < SLICE_BYTES and predictions < SLICE_PREDICTIONS and (received := self._line.next()):
+        predictions = others = size = 0
+        while (
+            size < SLICE_BYTES
+            and predictions + others * OTHER_PREDICTIONS < SLICE_PREDICTIONS
+            and (received := self._line.next())
+        ):
             lane, message, receive_time = received
             size += len(message)
             if arrival := _arrival(lane, message, receive_time):
@@ -144,7 +150,9 @@ class Committer:
                 predictions += arrival.size_predictions
                 lane.place.ready_predictions += arrival.size_predictions
             else:
+                others += 1
                 self._queued_bytes -= len(message)
+                lane.place.spend(1, now())
         self._prepared_predictions += predictions
         if arrived:
             self._prepare(arrived)
@@ -201,6 +209,8 @@ class Committer:
         for place, (place_predictions, place_bytes) in _by_place(taken).items():
             self._taken(place, place_predictions, place_bytes)
         self._room.set()
+        if self._line:  # maybe only what came behind a failed lane's: nobody else tells of it
+            self._something_received.set()
         if self._line.size_bytes >= SLICE_BYTES:
             self._slice_received.set()
         return [(lane, batch) for lane, batch in taken if not lane.error]
