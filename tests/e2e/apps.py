@@ -8,7 +8,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from deploy.demo.people import Person
@@ -26,6 +26,8 @@ ANSWER_SECONDS = 60
 
 class App:
     """One run upon a spool. `recorded` is what it said to have recorded, `heard` whatever else it said."""
+
+    _running: ClassVar[set["App"]] = set()
 
     def __init__(
         self,
@@ -64,6 +66,7 @@ class App:
         self._process: Process = await asyncio.create_subprocess_exec(
             *command, stdin=PIPE, stdout=PIPE, env=environment
         )
+        self._running.add(self)
         assert self._process.stdin
         self._process.stdin.write(json.dumps(self._told).encode() + b"\n")
 
@@ -81,10 +84,18 @@ class App:
         """Until it has flushed and ended."""
         await self.record(len(self._planned) + 1)
         assert await asyncio.wait_for(self._process.wait(), ANSWER_SECONDS) == 0
+        self._running.discard(self)
 
     async def kill(self) -> None:
         self._process.kill()
         await self._process.wait()
+        self._running.discard(self)
+
+    @classmethod
+    async def kill_all(cls) -> None:
+        """What a test that failed has left."""
+        for app in list(cls._running):
+            await app.kill()
 
     def planned(self) -> dict[PredictionKey, Prediction]:
         """What it records, in order. Not by a clock that jumps."""
