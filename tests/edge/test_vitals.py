@@ -5,21 +5,26 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from uuid import UUID
 
 import grpc
 import pytest
 
 from quietus.common.v1.types_pb2 import MODALITY_AUDIO, MODALITY_VISION
-from quietus.ingest.v1.ingest_pb2 import Credit
+from quietus.ingest.v1.ingest_pb2 import Credit, StreamOpened, StreamPredictionsRequest, StreamPredictionsResponse
 from quietus.ingest.v1.sessions_pb2 import (
     MODALITY_STATE_FAILED,
     MODALITY_STATE_RUNNING,
     ClockEstimate,
     Heartbeat,
 )
+from quietus_edge.connection import Metadata
 from quietus_edge.errors import InvalidInputError
 from quietus_edge.ids import uuid7
+from quietus_edge.stream import PredictionStream
+from quietus_edge.vitals import Vitals
 from tests.edge.fake_suite import FakeSuite, running_suite
 from tests.edge.make import FAST, client, vision
 
@@ -159,3 +164,57 @@ async def test_a_spool_counts_under_one_name_for_as_long_as_it_lasts(suite: Fake
     assert len(suite.senders) == 2
     assert len(set(suite.senders)) == 1
     assert UUID(suite.senders[0])
+
+
+class SlowCall:
+    """Takes a heartbeat only when it is told to. As in grpc.aio, a write that is cancelled ends the call."""
+
+    def __init__(self) -> None:
+        self.beating, self.takes, self.closed = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.is_cut = False
+
+    async def write(self, request: StreamPredictionsRequest) -> None:
+        if request.HasField("heartbeat"):
+            self.beating.set()
+            try:
+                await self.takes.wait()
+            except asyncio.CancelledError:
+                self.is_cut = True
+                raise
+
+    async def done_writing(self) -> None:
+        self.closed.set()
+
+    def cancel(self) -> None:
+        self.takes.set()
+
+    async def __aiter__(self) -> AsyncIterator[StreamPredictionsResponse]:
+        credit = Credit(max_batches=10, max_predictions=10)
+        yield StreamPredictionsResponse(opened=StreamOpened(credit=credit))
+        await self.closed.wait()
+
+
+async def test_the_end_of_a_stream_waits_for_the_heartbeat_that_is_being_written() -> None:
+    call, vitals = SlowCall(), Vitals()
+    vitals.set_state(1, "vision", "running")
+
+    async def metadata() -> Metadata:
+        return ()
+
+    async def answer(step: object) -> object:
+        """No fixed batch, no new one, and the session is gone."""
+        found = next(answers)
+        if found is None:
+            await call.beating.wait()
+            asyncio.get_running_loop().call_later(0.01, call.takes.set)
+        return found
+
+    answers = iter(([], None, None))
+    ingest = SimpleNamespace(StreamPredictions=lambda metadata: call)
+    connection: Any = SimpleNamespace(ingest=ingest, metadata=metadata, sender_id="")
+    session: Any = SimpleNamespace(key=1, session_id=uuid7())
+    spool: Any = SimpleNamespace(run=answer)
+    reports: Any = None
+    await PredictionStream(session, spool, reports, BEATING, asyncio.Event(), lambda: None, vitals).run(connection)
+    assert call.closed.is_set()
+    assert not call.is_cut

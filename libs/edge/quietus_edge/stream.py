@@ -85,7 +85,8 @@ class PredictionStream:
             try:
                 await self._send_batches(call)
             finally:
-                beating.cancel()
+                async with self._writing:  # a write that is cancelled ends the whole call
+                    beating.cancel()
                 await asyncio.gather(beating, return_exceptions=True)
         except (grpc.RpcError, asyncio.InvalidStateError):
             return  # the reader hears why the stream ended
