@@ -59,6 +59,8 @@ from services.ingest.settings import IngestSettings
 from services.ingest.store import sessions
 
 NAME = "ingest"
+# Groups that commit at the same time.
+COMMITS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +82,12 @@ def make_parts(
     metrics: Metrics,
     clock: Clock = utc_now,
     reading: Database | None = None,
+    committing: Database | None = None,
 ) -> Parts:
-    """`reading` is for what reads much, so that it takes no connection from what comes in."""
-    reading = reading or database
+    """`reading` is for what reads much, so that it takes no connection from what comes in; `committing` for group
+    commit, so that open streams don't wait for all those that are opened after a restart.
+    """
+    reading, committing = reading or database, committing or database
     tail = Tail(database, metrics)
     limits = Limits(
         settings.group_max_predictions,
@@ -92,7 +97,7 @@ def make_parts(
     )
     availability, activity = Availability(database), Activity()
     grace = timedelta(seconds=settings.session_grace_seconds)
-    committer = Committer(Recorder(database, metrics, grace).commit, limits, availability)
+    committer = Committer(Recorder(committing, metrics, grace).commit, limits, availability)
     devices = Devices(
         Rates(
             settings.device_predictions_per_second,
@@ -192,7 +197,8 @@ async def compose(settings: IngestSettings, metrics: Metrics) -> Running:
         settings = settings.model_copy(update={"page_token_secret": secrets.token_hex(32)})
     database = open_database(settings)
     reading = Database(settings.database_url, NAME, settings.analytics_max_concurrent + READS)
-    parts = make_parts(settings, database, metrics, reading=reading)
+    committing = database.beside(COMMITS)
+    parts = make_parts(settings, database, metrics, reading=reading, committing=committing)
     keys = IdentityKeys(settings.identity_address)
     token = ServiceToken(settings.identity_address, settings.api_key_path(NAME))
     followers = [
@@ -222,6 +228,7 @@ async def compose(settings: IngestSettings, metrics: Metrics) -> Running:
         await token.close()
         await keys.close()
         await reading.close()
+        await committing.close()
         await database.close()
 
     return Running(

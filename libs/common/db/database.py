@@ -155,6 +155,13 @@ class Database:
             raise to_app_error(error, connection_lost=True) from None
         return connection
 
+    def beside(self, pool_size: int) -> "Database":
+        """Connections for work that mustn't wait for this one's. What they commit is told to the same hooks."""
+        other = Database(self._dsn, self.slice_name, pool_size)
+        other.after_append, other.after_commit = self.after_append, self.after_commit
+        other.commit_failed = self.commit_failed
+        return other
+
     async def close(self) -> None:
         await self.engine.dispose()
 

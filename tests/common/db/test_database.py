@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+from collections.abc import Sequence
 from uuid import uuid4
 
 import asyncpg
@@ -282,6 +283,19 @@ async def test_cancelled_use_case_leaves_nothing_behind(make_database: MakeDatab
         with pytest.raises(asyncio.CancelledError):
             await task
     assert await count(database) == 0
+
+
+async def test_connections_beside_a_pool_wait_for_nobody_and_tell_its_hooks(make_database: MakeDatabase) -> None:
+    database = make_database("alerts", pool_size=1)
+    beside = database.beside(1)
+    told: list[Sequence[Batch]] = []
+    database.after_append.append(told.append)
+    try:
+        async with database.read(), beside.transaction() as tx:
+            tx.append_to_outbox([OutboxEvent(uuid4(), b"event")])
+    finally:
+        await beside.close()
+    assert len(told) == 1
 
 
 async def test_json_is_read_and_written(database: Database) -> None:
