@@ -69,6 +69,22 @@ IGNORED: Mapping[str, str] = {
     "alerts.alert_events": "compared as the events of their alert",
     "alerts.risk_facts": "groups decide which of the facts that change nothing are kept",
     "alerts.notifications": "holds server times alone",
+    **dict.fromkeys(
+        (
+            "ingest.analysis_records",
+            "ingest.video_sessions",
+            "ingest.video_analysis_events",
+            "ingest.voice_sessions",
+        ),
+        "recorded by calls of their own, which no device here makes",
+    ),
+    "ingest.modality_heartbeats": "no device here sends any",
+    "ingest.modality_silences": "as modality_heartbeats",
+    "fusion.modality_silences": "as modality_heartbeats",
+    "ingest.session_senders": "when each was heard last, by the server's clock",
+    "ingest.sender_clocks": "what the server's clock says of the device's",
+    "ingest.sealing_keys": "the same snapshot",
+    "ingest.research_consents": "the same snapshot",
 }
 
 _TABLE = """
