@@ -1,8 +1,8 @@
 """One slice's database: a pool of connections and the transactions that use cases open."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +88,17 @@ class Transaction:
 class Database:
     """The slice's pool. `slice_name` is also its schema; the DSN is the slice role's."""
 
-    def __init__(self, dsn: str, slice_name: str, pool_size: int = 5, statement_timeout_seconds: float = 10.0) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        slice_name: str,
+        pool_size: int = 5,
+        statement_timeout_seconds: float = 10.0,
+        transaction_timeout_seconds: float | None = None,
+    ) -> None:
+        """`transaction_timeout_seconds`: a transaction that writes is given up then, with its connection, though the
+        server says nothing. Nobody knows whether its COMMIT was carried out.
+        """
         self.slice_name = slice_name
         # Called after a commit that appended to the outbox, with what it appended.
         self.after_append: list[Callable[[Sequence[Batch]], None]] = []
@@ -97,6 +107,7 @@ class Database:
         # Called when a COMMIT failed: nobody knows whether it was carried out.
         self.commit_failed: list[Callable[[], None]] = []
         self._dsn = dsn
+        self._transaction_timeout_seconds = transaction_timeout_seconds
         self._server_settings = {
             "application_name": f"quietus-{slice_name}",
             "search_path": slice_name,
@@ -126,9 +137,10 @@ class Database:
         """Commits at the end, or rolls back whatever is raised. Raises AppError for what the driver raises."""
         async with self._checkout() as (connection, driver):
             tx = Transaction(connection, driver, read_only=False)
-            async with self._block(connection, driver.transaction()):
-                yield tx
-                await tx.write_queued()
+            with self._bounded(driver):
+                async with self._block(connection, driver.transaction()):
+                    yield tx
+                    await tx.write_queued()
             if tx.batches:
                 _call(self.after_append, tx.batches)
             _call(self.after_commit)
@@ -155,9 +167,9 @@ class Database:
             raise to_app_error(error, connection_lost=True) from None
         return connection
 
-    def beside(self, pool_size: int) -> "Database":
+    def beside(self, pool_size: int, transaction_timeout_seconds: float | None = None) -> "Database":
         """Connections for work that mustn't wait for this one's. What they commit is told to the same hooks."""
-        other = Database(self._dsn, self.slice_name, pool_size)
+        other = Database(self._dsn, self.slice_name, pool_size, transaction_timeout_seconds=transaction_timeout_seconds)
         other.after_append, other.after_commit = self.after_append, self.after_commit
         other.commit_failed = self.commit_failed
         return other
@@ -181,6 +193,18 @@ class Database:
             raise to_app_error(error, connection_lost=driver is None or driver.is_closed()) from None
         finally:
             await connection.close()
+
+    @contextmanager
+    def _bounded(self, driver: "asyncpg.Connection[Any]") -> Iterator[None]:
+        """The server's own timeouts don't help when it is stopped, or lost without a word."""
+        if self._transaction_timeout_seconds is None:
+            yield
+            return
+        timer = asyncio.get_running_loop().call_later(self._transaction_timeout_seconds, driver.terminate)
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     @asynccontextmanager
     async def _block(

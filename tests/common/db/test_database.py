@@ -2,6 +2,8 @@
 
 import asyncio
 import importlib
+import os
+import signal
 from collections.abc import Sequence
 from uuid import uuid4
 
@@ -241,6 +243,26 @@ async def test_killed_connections_fail_one_use_each_at_most(database: Database, 
     await postgres.execute(fresh_dsn, kill, alerts)
     await add_someone(database)
     assert await count(database) == 2
+
+
+async def test_a_server_that_stops_in_mid_transaction_is_given_up(make_database: MakeDatabase) -> None:
+    bounded = make_database("alerts").beside(1, transaction_timeout_seconds=0.5)
+
+    async def hang() -> None:
+        async with bounded.transaction() as tx:
+            backends.append(await tx.scalar("SELECT pg_backend_pid()"))
+            os.kill(backends[0], signal.SIGSTOP)
+            await tx.scalar(COUNT)
+
+    backends: list[int] = []
+    try:
+        with pytest.raises(AppError) as raised:
+            await asyncio.wait_for(hang(), 30)
+        assert (raised.value.kind, raised.value.reason) == (ErrorKind.UNAVAILABLE, "DATABASE_UNAVAILABLE")
+        await add_someone(bounded)
+    finally:
+        os.kill(backends[0], signal.SIGCONT)
+        await bounded.close()
 
 
 async def test_connection_that_is_told_goodbye_is_unavailable_once(database: Database) -> None:
