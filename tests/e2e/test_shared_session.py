@@ -43,6 +43,7 @@ async def test_two_devices_share_a_session_and_one_switches_its_camera_off(snaps
             async with tablet.continue_session(started.session_id, start=start, modalities=("audio",)) as continued:
                 await continued.record(audio=HEARD)
                 await tablet.flush(PATIENCE_SECONDS)
+                await suite.settled()
                 started.set_modality("vision", "off")
                 async with channel(suite.plan.address("fusion")) as fusion:
                     risk = await silent(FusionServiceStub(fusion), person.token, str(started.session_id))
