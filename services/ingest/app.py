@@ -61,6 +61,8 @@ from services.ingest.store import sessions
 NAME = "ingest"
 # Groups that commit at the same time.
 COMMITS = 1
+# Everybody waits for a group, and a group for whoever has a session in hand.
+LOCK_SECONDS_MAX = 1.0
 # Beyond the timeout of a statement; then the group is tried on another connection.
 COMMIT_SECONDS_MAX = 15.0
 
@@ -199,7 +201,7 @@ async def compose(settings: IngestSettings, metrics: Metrics) -> Running:
         settings = settings.model_copy(update={"page_token_secret": secrets.token_hex(32)})
     database = open_database(settings)
     reading = Database(settings.database_url, NAME, settings.analytics_max_concurrent + READS)
-    committing = database.beside(COMMITS, COMMIT_SECONDS_MAX)
+    committing = database.beside(COMMITS, LOCK_SECONDS_MAX, COMMIT_SECONDS_MAX)
     parts = make_parts(settings, database, metrics, reading=reading, committing=committing)
     keys = IdentityKeys(settings.identity_address)
     token = ServiceToken(settings.identity_address, settings.api_key_path(NAME))

@@ -175,7 +175,7 @@ async def the_network_stalls(scene: Scene) -> None:
     """First towards ingest, then its answers, then both, and at the end the connections are gone."""
     for directions in (("up",), ("down",), ("up", "down")):
         await scene.in_mid_stream()
-        scene.proxy.hold(*directions)  # type: ignore[arg-type]
+        scene.proxy.hold(*directions)
         await asyncio.sleep(STALL_SECONDS)
         if len(directions) > 1:
             scene.proxy.cut()

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain
+from typing import Any
 
 import asyncpg
 
@@ -174,7 +175,7 @@ class Stage:
         return [] if rows == read else [Difference("ingest", (), "rows", read, rows)]
 
 
-async def _read(ingest: IngestServiceStub, session_id: str, modality: int, token: Metadata) -> list[Stored]:
+async def _read(ingest: Any, session_id: str, modality: int, token: Metadata) -> list[Stored]:
     found: list[Stored] = []
     request = ListPredictionsRequest(session_id=session_id, modality=modality, page_size=PAGE_SIZE)  # type: ignore[arg-type]
     while True:

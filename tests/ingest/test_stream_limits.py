@@ -9,6 +9,7 @@ from libs.common.rpc.drain import DrainSignal
 from libs.common.rpc.errors import AppError, ErrorKind
 from quietus.ingest.v1 import ingest_pb2
 from services.ingest.allowance import Allowance
+from services.ingest.service import devices as devices_module
 from services.ingest.service.committer import Committer
 from services.ingest.service.devices import Device
 from services.ingest.service.stream import Acknowledged, Answer, CreditChanged, PredictionStream, StreamLimits
@@ -142,6 +143,24 @@ async def test_without_the_database_a_stream_stays_open_without_credit_and_is_no
     await serving
     assert CreditChanged(is_granted=True) in client.answers
     assert client.acknowledged == 2
+
+
+async def test_a_device_of_which_much_waits_is_not_read_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices_module, "WAITING_BYTES_MAX", 1_000)
+    client, store = Client(), Store()
+    store.open.clear()
+    for number in range(1, 61):
+        client.send(number, predictions=20)
+    client.end()
+    device = a_device()
+    serving = asyncio.create_task(serve(client, store, limits(batches=1_000, predictions=10_000), device))
+    await store.busy.wait()
+    await asyncio.sleep(0.1)
+    assert device.waiting_bytes < 10_000
+    assert not client.all_taken.is_set()
+    store.open.set()
+    await serving
+    assert client.acknowledged == 60
 
 
 async def test_who_owes_is_not_read_and_not_idle() -> None:

@@ -94,6 +94,7 @@ class Database:
         slice_name: str,
         pool_size: int = 5,
         statement_timeout_seconds: float = 10.0,
+        lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
         transaction_timeout_seconds: float | None = None,
     ) -> None:
         """`transaction_timeout_seconds`: a transaction that writes is given up then, with its connection, though the
@@ -114,7 +115,7 @@ class Database:
             "timezone": "UTC",
             "jit": "off",
             "statement_timeout": _milliseconds(statement_timeout_seconds),
-            "lock_timeout": _milliseconds(LOCK_TIMEOUT_SECONDS),
+            "lock_timeout": _milliseconds(lock_timeout_seconds),
             "idle_in_transaction_session_timeout": _milliseconds(60.0),
         }
         self.engine: AsyncEngine = create_async_engine(
@@ -167,7 +168,12 @@ class Database:
             raise to_app_error(error, connection_lost=True) from None
         return connection
 
-    def beside(self, pool_size: int, transaction_timeout_seconds: float | None = None) -> "Database":
+    def beside(
+        self,
+        pool_size: int,
+        lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
+        transaction_timeout_seconds: float | None = None,
+    ) -> "Database":
         """Connections for work that mustn't wait for this one's. What they commit is told to the same hooks."""
         other = Database(self._dsn, self.slice_name, pool_size, transaction_timeout_seconds=transaction_timeout_seconds)
         other.after_append, other.after_commit = self.after_append, self.after_commit

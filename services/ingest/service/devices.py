@@ -17,6 +17,9 @@ REMEMBERED = 10_000
 # A stream that would not be read for longer than this is better opened later.
 PATIENCE_SECONDS = 5.0
 TOO_MANY_RETRY_SECONDS = 10.0
+# Of one device, on all its streams: the queue that everybody shares is sixty times as long.
+WAITING_BYTES_MAX = 1024 * 1024
+MOMENT_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,14 @@ class Device(Place):
         self.persons_allowance.spend(predictions, now)
         self.is_in_debt = self.allowance.is_overdrawn or self.persons_allowance.is_overdrawn
 
-    async def debt_paid(self) -> None:
-        """Returns when it is, unless more was spent meanwhile."""
-        await asyncio.sleep(self.debt_seconds())
+    @property
+    def is_held_up(self) -> bool:
+        """Whether it is to be read no further: it owes, or as much of it waits as may."""
+        return self.is_in_debt or self.waiting_bytes >= WAITING_BYTES_MAX
+
+    async def moves_on(self) -> None:
+        """Returns when the debt is paid, or after a moment in which a group may have taken what waits."""
+        await asyncio.sleep(self.debt_seconds() or MOMENT_SECONDS)
 
     def debt_seconds(self) -> float:
         """How long it isn't listened to."""

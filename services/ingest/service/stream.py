@@ -178,8 +178,8 @@ class PredictionStream(Lane):
                 self._committer.submit(self, message)
                 if self._committer.is_full:
                     await self._committer.room()
-            while self._device.is_in_debt:
-                await self._device.debt_paid()
+            while self._device.is_held_up:
+                await self._device.moves_on()
 
     def _takes_heartbeat(self, message: bytes) -> bool:
         """At once: it needs no credit, and must not wait with the batches while nothing can be stored.
