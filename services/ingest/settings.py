@@ -39,7 +39,7 @@ class IngestSettings(CommonSettings):
     group_max_predictions: int = Field(default=5_000, ge=1)
     group_max_bytes: int = Field(default=8 * 1024 * 1024, ge=1)
     group_interval_milliseconds: float = Field(
-        default=20, ge=0, description="at least, between the starts of two groups"
+        default=10, ge=0, description="at least, between the starts of two groups"
     )
     queue_max_bytes: int = Field(default=64 * 1024 * 1024, ge=1, description="beyond it streams are not read")
 

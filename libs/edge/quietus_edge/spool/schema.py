@@ -2,6 +2,8 @@
 
 import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
+from functools import lru_cache
 from zlib import crc32
 
 VERSION = 2
@@ -90,10 +92,25 @@ def is_sound(connection: sqlite3.Connection) -> bool:
     """Looks at everything. sqlite3.DatabaseError when not even that can be done."""
     if connection.execute("PRAGMA integrity_check(1)").fetchone() != ("ok",):
         return False
-    return version(connection) != VERSION or not any(
+    if version(connection) != VERSION:
+        return True
+    # A statement of the schema that was damaged may still be a statement.
+    return _statements(connection) == _intended() and not any(
         connection.execute(f"SELECT 1 FROM {table} WHERE NOT ({is_whole(table)}) LIMIT 1").fetchone()  # noqa: S608
         for table in CHECKED
     )
+
+
+def _statements(connection: sqlite3.Connection) -> list[tuple[str, str | None]]:
+    return connection.execute("SELECT name, sql FROM sqlite_schema ORDER BY name").fetchall()
+
+
+@lru_cache(maxsize=1)
+def _intended() -> list[tuple[str, str | None]]:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        prepare(connection)
+        create(connection)
+        return _statements(connection)
 
 
 def _checksum(*values: int | str | bytes | None) -> int:
