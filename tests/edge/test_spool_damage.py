@@ -159,7 +159,7 @@ async def test_a_salvage_that_was_interrupted_is_done_again_or_ended(tmp_path: P
         path.write_bytes(content)
     kept, _ = await given(path)
     assert len(kept) >= RECORDS - 1
-    assert kept == expected
+    assert kept.items() <= expected.items()
     assert not done.exists()
 
 
