@@ -65,3 +65,13 @@ async def test_a_key_of_another_size_is_refused(client: Client) -> None:
     )
     with refused(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD"):
         await client.keys.RegisterKey(short, metadata=person.metadata)
+
+
+@pytest.mark.parametrize("low_order", [bytes(32), bytes([1, *bytes(31)])])
+async def test_a_key_that_nothing_can_be_sealed_for_is_refused(client: Client, low_order: bytes) -> None:
+    person = await client.person()
+    weak = identity_pb2.RegisterKeyRequest(
+        public_key=low_order, wrapped_private_key=KEY.wrapped_private_key, salt=KEY.salt
+    )
+    with refused(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD"):
+        await client.keys.RegisterKey(weak, metadata=person.metadata)

@@ -1,5 +1,7 @@
 """Holds the keys that seal what a person says; the server can't open what they seal."""
 
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+
 from libs.common.clock import Clock
 from libs.common.db.audit import append_audit
 from libs.common.db.database import Database, Transaction
@@ -18,7 +20,11 @@ class SealingKeys:
         self._clock = clock
 
     async def register(self, caller: Caller, public_key: bytes, wrapped_private_key: bytes, salt: bytes) -> SealingKey:
-        """The key that stands. The same key again changes nothing, another is ALREADY_EXISTS KEY_ALREADY_REGISTERED."""
+        """The key that stands. The same key again changes nothing, another is ALREADY_EXISTS KEY_ALREADY_REGISTERED.
+
+        INVALID_ARGUMENT INVALID_FIELD for a key that nothing can be sealed for.
+        """
+        _check_seals(public_key)
         user_id, now = user_id_of(caller), self._clock()
         key_id = derived_id("encryption_key", user_id, public_key.hex())
         key = SealingKey(key_id, public_key, wrapped_private_key, salt)
@@ -49,3 +55,12 @@ class SealingKeys:
         if standing is None or standing.key_id != key.key_id:
             raise AppError(ErrorKind.ALREADY_EXISTS, "KEY_ALREADY_REGISTERED")
         return standing
+
+
+def _check_seals(public_key: bytes) -> None:
+    """A point of low order makes every shared secret zero; X25519 refuses it (RFC 7748, section 6.1)."""
+    try:
+        X25519PrivateKey.generate().exchange(X25519PublicKey.from_public_bytes(public_key))
+    except ValueError as error:
+        text = "nothing can be sealed for it"
+        raise AppError(ErrorKind.INVALID_ARGUMENT, "INVALID_FIELD", text, field="public_key") from error
