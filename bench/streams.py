@@ -7,6 +7,7 @@ stream that can't open, ends, or leaves a batch unacknowledged for 10 s.
 import argparse
 import asyncio
 import json
+import os
 import resource
 import sys
 
@@ -29,6 +30,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     parser.add_argument("--streams", type=int, default=5000, help="default: %(default)d")
     parser.add_argument("--seconds", type=float, default=120.0, help="default: %(default)g")
     parser.add_argument("--batch-size", type=int, default=3, help="predictions a batch (default: %(default)d)")
+    parser.add_argument(
+        "--workers", type=int, default=min(2, os.cpu_count() or 1), help="processes of ingest (default: %(default)d)"
+    )
     parser.add_argument("--json", action="store_true", help="the last line is one JSON object")
     parser.add_argument("--check", action="store_true", help="exit 1 when there was an error")
     parser.set_defaults(run=command)
@@ -39,7 +43,7 @@ def command(arguments: argparse.Namespace) -> int:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
-        figures = asyncio.run(run(arguments.streams, arguments.seconds, arguments.batch_size))
+        figures = asyncio.run(run(arguments.streams, arguments.seconds, arguments.batch_size, arguments.workers))
     except (StartError, RuntimeError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -50,9 +54,9 @@ def command(arguments: argparse.Namespace) -> int:
     return 1 if arguments.check and figures["errors"] else 0
 
 
-async def run(streams: int, seconds: float, batch_size: int) -> dict[str, float]:
+async def run(streams: int, seconds: float, batch_size: int, workers: int) -> dict[str, float]:
     """`ack_...`: from when a batch was due. CPU in cores."""
-    async with bench_suite() as suite:
+    async with bench_suite({"QUIETUS_INGEST_WORKERS": str(workers)}) as suite:
         await suite.stop("fusion", "patterns", "alerts")
         plan = suite.supervisor.plan
         process_id = int((plan.run_dir / f"{INGEST}.pid").read_text())
