@@ -29,9 +29,6 @@ class IngestSettings(CommonSettings):
         default=False, description="thin clients may send words unsealed; they are sealed in memory"
     )
 
-    feed_retention_days: int = Field(default=7, ge=1)
-    feed_retention_max_days: int = Field(default=30, ge=1)
-
     workers: int = Field(default=1, ge=1, le=64, description="processes on one port; more than one needs Linux")
     worker_number: int = Field(default=0, ge=0, description="told to a worker by its leader, which is number 0")
     leader_process_id: int = Field(default=0, ge=0, description="told to a worker by its leader")

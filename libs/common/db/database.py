@@ -175,7 +175,13 @@ class Database:
         transaction_timeout_seconds: float | None = None,
     ) -> "Database":
         """Connections for work that mustn't wait for this one's. What they commit is told to the same hooks."""
-        other = Database(self._dsn, self.slice_name, pool_size, transaction_timeout_seconds=transaction_timeout_seconds)
+        other = Database(
+            self._dsn,
+            self.slice_name,
+            pool_size,
+            lock_timeout_seconds=lock_timeout_seconds,
+            transaction_timeout_seconds=transaction_timeout_seconds,
+        )
         other.after_append, other.after_commit = self.after_append, self.after_commit
         other.commit_failed = self.commit_failed
         return other

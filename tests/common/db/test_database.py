@@ -245,6 +245,25 @@ async def test_killed_connections_fail_one_use_each_at_most(database: Database, 
     assert await count(database) == 2
 
 
+async def test_work_beside_may_wait_less_for_a_lock(make_database: MakeDatabase) -> None:
+    holder = make_database("alerts")
+    await add_someone(holder)
+    beside = holder.beside(1, lock_timeout_seconds=0.1)
+    lock = "SELECT 1 FROM users FOR UPDATE"
+    try:
+        async with holder.transaction() as tx:
+            await tx.execute(lock)
+            with pytest.raises(AppError, match="DATABASE_BUSY"):
+                await asyncio.wait_for(_run(beside, lock), 4)  # less than what everybody else waits
+    finally:
+        await beside.close()
+
+
+async def _run(database: Database, statement: str) -> None:
+    async with database.transaction() as tx:
+        await tx.execute(statement)
+
+
 async def test_a_server_that_stops_in_mid_transaction_is_given_up(make_database: MakeDatabase) -> None:
     bounded = make_database("alerts").beside(1, transaction_timeout_seconds=0.5)
 
