@@ -12,6 +12,7 @@ from libs.common.rpc.drain import DrainSignal
 from libs.common.rpc.errors import AppError, ErrorKind
 from libs.common.rpc.validation import parser
 from quietus.ingest.v1.ingest_pb2 import StreamPredictionsRequest
+from quietus.ingest.v1.sessions_pb2 import Heartbeat
 from services.ingest.grouping import Outcome
 from services.ingest.service.batches import Arrival, SessionBatches, now
 from services.ingest.service.committer import Committer, Lane
@@ -99,8 +100,7 @@ class PredictionStream(Lane):
         self._unread -= 1
         request = parse_request(message)
         if request.HasField("heartbeat"):
-            self.heartbeats.take(request.heartbeat, receive_time)
-            self._wake.set()
+            self._hear(request.heartbeat, receive_time)
             return None
         if request.HasField("open"):
             raise AppError(ErrorKind.INVALID_ARGUMENT, "STREAM_ALREADY_OPENED")
@@ -190,10 +190,13 @@ class PredictionStream(Lane):
         if not request.HasField("heartbeat"):
             return False
         time = now()
-        self.heartbeats.take(request.heartbeat, time)
+        self._hear(request.heartbeat, time)
         self._device.spend(1, time)
-        self._wake.set()
         return True
+
+    def _hear(self, heartbeat: Heartbeat, receive_time: int) -> None:
+        self.heartbeats.take(heartbeat, receive_time)
+        self._wake.set()
 
     async def _watch(self) -> None:
         """Returns when the client has sent nothing for too long while it wasn't waiting for us, or doesn't read.
