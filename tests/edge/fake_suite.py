@@ -129,7 +129,6 @@ class FakeSuite(
                 taken += 1
                 if taken == self.drain_after_batches:
                     yield ingest.StreamPredictionsResponse(drain=ingest.Drain())
-                    return
         finally:
             reading.cancel()
 

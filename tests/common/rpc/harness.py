@@ -1,9 +1,11 @@
 """A real server on a free port of loopback, and tokens that it accepts."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import grpc
@@ -67,3 +69,12 @@ async def serving(parts: ServerParts, settings: CommonSettings | None = None) ->
     finally:
         await client.close()
         await server.drain(0)
+
+
+async def call_line(logs: Sequence[MutableMapping[str, Any]]) -> MutableMapping[str, Any]:
+    """The line of a call; the caller may have its answer before the server is done with it."""
+    async with asyncio.timeout(20):
+        while not (lines := [log for log in logs if log["event"] == "call"]):  # noqa: ASYNC110 - logs tell nobody
+            await asyncio.sleep(0.01)
+    assert len(lines) == 1
+    return lines[0]

@@ -12,7 +12,7 @@ from libs.common.rpc.caller import current_caller
 from libs.common.rpc.errors import AppError, ErrorKind
 from quietus.common.v1.feed_pb2 import FollowRequest, FollowResponse
 from quietus_edge.errors import reason_of
-from tests.common.rpc.harness import Serving, serving
+from tests.common.rpc.harness import Serving, call_line, serving
 from tests.common.rpc.probe import REQUEST, SERVICE, call, probe_parts
 
 Work = Callable[[], None]
@@ -104,9 +104,9 @@ async def test_call_is_answered_logged_and_counted(kind: str) -> None:
         async with serving(probe_parts(**{method: behavior})) as running:
             positions, finished = await _call(running, method)
             trailing = dict(await finished.trailing_metadata())
+            line = await call_line(logs)
     assert positions == ([1] if method.endswith("Unary") else [1, 2])
     assert callers[0].role == 4
-    line = next(log for log in logs if log["event"] == "call")
     assert (line["status"], line["reason"], line["role"]) == ("OK", "", "service")
     assert len(trailing["x-request-id"]) == 32
     path = f"/quietus.test.v1.ProbeService/{method}"
