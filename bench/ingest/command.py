@@ -41,7 +41,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 def command(arguments: argparse.Namespace) -> int:
     try:
-        results = asyncio.run(run(arguments.seconds, arguments.workers))
+        results = asyncio.run(run(arguments.seconds, arguments.workers, _progress))
     except (StartError, RuntimeError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -58,6 +58,10 @@ def command(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps({"bench": "ingest", "figures": figures, "machine": machine()}))
     return 1 if problems else 0
+
+
+def _progress(what: str) -> None:
+    print(f"bench: {what} ...", file=sys.stderr, flush=True)
 
 
 def tables(results: Results) -> str:

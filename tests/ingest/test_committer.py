@@ -11,6 +11,7 @@ from services.ingest.grouping import Batch
 from services.ingest.service import batches
 from services.ingest.service import committer as committer_module
 from services.ingest.service.batches import Arrival
+from services.ingest.service.committer import rest_seconds
 from services.ingest.service.line import TURN_PREDICTIONS, Place
 from tests.ingest import make
 from tests.ingest.committing import WIDE, RecordingLane, Store, running
@@ -226,3 +227,10 @@ async def test_slices_are_bounded_in_predictions(monkeypatch: pytest.MonkeyPatch
         for lane in lanes:
             await lane.hears()
     assert slices == [800, 800]
+
+
+def test_a_group_rests_for_its_interval_and_as_long_as_a_commit_takes_within_bounds() -> None:
+    assert rest_seconds(0.010, 0.002) == pytest.approx(0.008)
+    assert rest_seconds(0.010, 0.030) == pytest.approx(0.030)
+    assert rest_seconds(0.010, 5.0) == pytest.approx(0.050)
+    assert rest_seconds(0.100, 0.020) == pytest.approx(0.080)

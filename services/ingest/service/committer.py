@@ -32,6 +32,8 @@ SLICE_PREDICTIONS = 512
 # To check a heartbeat costs as much as so many of them.
 OTHER_PREDICTIONS = 8
 
+# A database that takes longer is slow by itself: to wait for it twice would help nobody.
+REST_MAX_SECONDS = 0.05
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 1.0
 # A group that meets a busy database so often is stored stream by stream: maybe only one session is in others' hands.
 BUSY_MAX = 3
@@ -188,7 +190,7 @@ class Committer:
             while group := await self._next_group():
                 start = loop.time()
                 await self._settle(group)
-                await asyncio.sleep(start + self._limits.group_interval_seconds - loop.time())
+                await asyncio.sleep(rest_seconds(self._limits.group_interval_seconds, loop.time() - start))
 
     async def _next_group(self) -> list[tuple[Lane, Batch]]:
         """Turns begin anew when it is complete."""
@@ -261,6 +263,11 @@ class Committer:
                 await self._settle(batches)
             else:
                 lane.failed(error)
+
+
+def rest_seconds(interval_seconds: float, commit_seconds: float) -> float:
+    """Until the next group: the busier the machine, the longer a commit takes, and the more a group should hold."""
+    return max(interval_seconds - commit_seconds, min(commit_seconds, REST_MAX_SECONDS))
 
 
 def _by_place(taken: Sequence[tuple[Lane, Batch]]) -> dict[Place, tuple[int, int]]:
