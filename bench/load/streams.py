@@ -43,6 +43,9 @@ class Sender:
         self._recorder = recorder
         self._messages = Messages(plan.batch_size, start, seed)
         self._in_flight: deque[tuple[int, float]] = deque()
+        # Due, and not sent yet, because the server granted no more in flight.
+        self._held_back: deque[float] = deque()
+        self._credit = 0
         self._loop = asyncio.get_running_loop()
         self._session_id = session_id
         self.opened = asyncio.Event()
@@ -58,13 +61,19 @@ class Sender:
     @property
     def oldest_due(self) -> float | None:
         """When the oldest batch was due that isn't acknowledged."""
-        return self._in_flight[0][1] if self._in_flight else None
+        if self._in_flight:
+            return self._in_flight[0][1]
+        return self._held_back[0] if self._held_back else None
 
     def fill_window(self) -> None:
-        while len(self._in_flight) < self._plan.window:
+        while len(self._in_flight) < min(self._plan.window, self._credit):
             self.send(self._loop.time())
 
     def send(self, due: float) -> None:
+        """At once, or as soon as the server lets it; either way it is measured from when it was due."""
+        if len(self._in_flight) >= self._credit:
+            self._held_back.append(due)
+            return
         number, message = self._messages.next()
         self._in_flight.append((number, due))
         self.stream.send(message)
@@ -72,6 +81,8 @@ class Sender:
     def _take(self, message: bytes) -> None:
         response = StreamPredictionsResponse.FromString(message)
         if response.HasField("opened"):
+            credit = response.opened.credit
+            self._credit = min(credit.max_batches, credit.max_predictions // self._plan.batch_size)
             self.opened.set()
             return
         acknowledgement = response.acknowledgement
@@ -80,6 +91,8 @@ class Sender:
         now, through = self._loop.time(), acknowledgement.through_batch_number
         while self._in_flight and self._in_flight[0][0] <= through:
             self._recorder.acknowledged(now, now - self._in_flight.popleft()[1], self._plan.batch_size)
+        while self._held_back and len(self._in_flight) < self._credit:
+            self.send(self._held_back.popleft())
         if not self._plan.predictions_per_second and not self._recorder.over:
             self.fill_window()
 
