@@ -1,5 +1,6 @@
 """What the extractor finds, and what it promises of any text."""
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from quietus.ingest.v1.predictions_pb2 import TextCues as ContractCues
 from quietus.ingest.v1.predictions_pb2 import TextPrediction
 from quietus_edge import bounds, messages
 from quietus_edge.cues import extract, lexicon
+from quietus_edge.cues.language import SWAHILI_SHAPE
 from quietus_edge.cues.lexicon import FILES, make_lexicon
 from quietus_edge.cues.phrases import SPAN_MAX_WORDS, Phrases
 from quietus_edge.cues.words import TEXT_MAX_CHARACTERS, words_of
@@ -79,6 +81,23 @@ def test_a_long_text_is_read_up_to_its_limit() -> None:
 
 def test_one_character_that_stands_for_many_is_bounded_too() -> None:
     assert len("".join(words_of("\ufdfa" * TEXT_MAX_CHARACTERS).words)) <= TEXT_MAX_CHARACTERS
+
+
+@pytest.mark.parametrize("word", ["ae" * 32_000 + "9", "ou" * 30_000 + "x", "kwa" * 20_000 + "bcdf"])
+def test_a_word_without_end_is_done_with(word: str) -> None:
+    """However many ways there are to cut it into syllables."""
+    assert extract(word).cues.language == ""
+
+
+def test_a_text_that_is_all_idioms_and_danger_is_done_with() -> None:
+    danger = "kill time and kill myself, " * 2_400
+    assert extract(danger).cues.crisis_signals == extract("kill time and kill myself,").cues.crisis_signals != ()
+
+
+@given(st.text(alphabet="aeikwm9", max_size=12))
+def test_a_swahili_shape_is_syllables_however_they_are_cut(word: str) -> None:
+    syllables = re.compile(r"(?:[kwm]{0,3}[aei]{1,2}){2,}")
+    assert (SWAHILI_SHAPE.fullmatch(word) is None) == (syllables.fullmatch(word) is None)
 
 
 @pytest.mark.parametrize("language", ["en", "sw", "sw-x-sheng"])

@@ -4,10 +4,10 @@ When in doubt it is meant. Only a plain denial right before the phrase counts ("
 text goes on with "but"; "why not", "can't stop" and a denied "I don't know if" are none.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from quietus_edge.cues.lexicon import Lexicon
-from quietus_edge.cues.phrases import Match
+from quietus_edge.cues.phrases import SPAN_MAX_WORDS, Match
 from quietus_edge.cues.words import Words
 
 REACH_WORDS = 6
@@ -18,14 +18,17 @@ _SELF = frozenset(("i", "im", "me", "my", "myself", "ive", "imma", "wangu", "yan
 def meant(matches: Iterable[Match], text: Words, lexicon: Lexicon) -> list[Match]:
     """Of the matches, those whose words aren't part of an idiom, in one clause, and neither denied nor of others."""
     all_matches = list(matches)
-    idioms = [match for match in all_matches if match.kind == "idiom"]
+    idioms = {match.start: match.end for match in sorted(all_matches) if match.kind == "idiom"}  # the longest of each
     return [
         match
         for match in all_matches
-        if match.kind != "idiom"
-        and not any(idiom.start <= match.start and match.end <= idiom.end for idiom in idioms)
-        and not _is_set_aside(match, text, lexicon)
+        if match.kind != "idiom" and not _is_in_one_of(idioms, match) and not _is_set_aside(match, text, lexicon)
     ]
+
+
+def _is_in_one_of(idioms: Mapping[int, int], match: Match) -> bool:
+    """By where they start and end."""
+    return any(idioms.get(start, 0) >= match.end for start in range(match.end - SPAN_MAX_WORDS, match.start + 1))
 
 
 def _is_set_aside(match: Match, text: Words, lexicon: Lexicon) -> bool:

@@ -25,7 +25,8 @@ _SWAHILI_VERB = re.compile(
     r"|(?:si|ha|hatu|hawa|hu|haku|siku|sija|haja|sita|hata)[a-z]{3,}[aeiu]"
     r"|(?:na|ku|kw)[b-df-hj-np-tv-z][a-z]{2,}[aeiu]"
 )
-_SWAHILI_SHAPE = re.compile(r"(?:[bcdfghjklmnprstvwyz]{0,3}[aeiou]{1,2}){2,}")
+# One vowel at a time: where a run of them can be cut in many ways, a long word that isn't Swahili is never done with.
+SWAHILI_SHAPE = re.compile(r"(?:[bcdfghjklmnprstvwyz]{0,3}[aeiou]){2,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def _evidence(word: str, lexicon: Lexicon) -> str:
     for tag in ("sheng", "sw", "en"):
         if word in lexicon.languages[tag]:
             return tag
-    is_swahili_shaped = _SWAHILI_SHAPE.fullmatch(word) is not None
+    is_swahili_shaped = SWAHILI_SHAPE.fullmatch(word) is not None
     if word in lexicon.sentiment.words and not is_swahili_shaped:
         return "mood"
     if _SWAHILI_VERB.fullmatch(word):
