@@ -3,13 +3,13 @@
 Nothing that is stored, queued for a table or told on the feed is made before they are gone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from quietus.ingest.v1.predictions_pb2 import Prediction, TextPrediction, TranscriptState
 from quietus_edge import messages
-from quietus_edge.cues import extract
+from quietus_edge.cues import Extraction
 from quietus_edge.sealing import TEXT_PREDICTIONS, SealingKey
 from services.ingest.reading import Read, text_content
 from services.ingest.sealing import seal_for
@@ -23,12 +23,11 @@ class Sealer:
     user_id: UUID
     key: SealingKey | None
 
-    def sealed(self, prediction: Prediction, words: str) -> TextPrediction:
+    def sealed(self, prediction: Prediction, words: str, found: Extraction) -> TextPrediction:
         """What it says with its words sealed. What the client found of its own stands."""
         text = TextPrediction()
         text.CopyFrom(prediction.text)
         text.ClearField("plaintext_transcript")
-        found = extract(words)
         if not text.HasField("cues"):
             text.cues.CopyFrom(messages.cues(found.cues))
         if found.valence is not None and not text.HasField("valence"):
@@ -41,13 +40,19 @@ class Sealer:
         return text
 
 
-def sealed_contents(read: Read, predictions: Sequence[Prediction], sealers: Sequence[Sealer | None]) -> list[bytes]:
-    """What is stored of each row; the words are gone from the messages then. Those whose deployment takes no plain
-    words (no sealer) are refused. Whatever it raises, it has changed nothing: the others' words are tried again.
+def sealed_contents(
+    read: Read,
+    predictions: Sequence[Prediction],
+    sealers: Sequence[Sealer | None],
+    found: Mapping[int, Extraction],
+) -> list[bytes]:
+    """What is stored of each row; the words are gone from the messages then. `found`: what they say, by row. Those
+    whose deployment takes no plain words (no sealer) are refused. Whatever it raises, it has changed nothing: the
+    others' words are tried again.
     """
     contents = list(read.contents)
     texts = {
-        row: sealer.sealed(predictions[row], words)
+        row: sealer.sealed(predictions[row], words, found[row])
         for row, words in read.unsealed.items()
         if row not in read.refused and (sealer := sealers[row])
     }

@@ -14,7 +14,7 @@ from services.ingest.service.committer import Committer
 from services.ingest.service.devices import Device
 from services.ingest.service.stream import Acknowledged, Answer, CreditChanged, PredictionStream, StreamLimits
 from tests.ingest import make
-from tests.ingest.committing import RecordingLane, Store, running
+from tests.ingest.committing import LIMITS, RecordingLane, Store, running
 
 
 class Client:
@@ -51,6 +51,19 @@ class Client:
     @property
     def acknowledged(self) -> int:
         return max([a.through_batch_number for a in self.answers if isinstance(a, Acknowledged)], default=0)
+
+
+class Measuring(Client):
+    """Sees what waits each time that its stream is about to be read further."""
+
+    def __init__(self, committer: Committer) -> None:
+        super().__init__()
+        self._committer = committer
+        self.most_bytes = 0
+
+    async def read(self) -> object:
+        self.most_bytes = max(self.most_bytes, self._committer.queued_bytes)
+        return await super().read()
 
 
 async def serve(client: Client, store: Store, limits: StreamLimits, device: Device | None = None) -> None:
@@ -199,6 +212,28 @@ async def test_a_drain_ends_a_stream_that_waits_for_room() -> None:
         async with asyncio.timeout(10):
             await serving
     assert client.acknowledged >= number
+
+
+async def test_streams_that_waited_for_room_dont_overfill_the_queue() -> None:
+    store, message_bytes = Store(), 1_000
+    store.open.clear()
+    async with running(store) as committer:
+        clients = [Measuring(committer) for _ in range(50)]
+        for client in clients:
+            for number in (1, 2, 3):
+                client.send(number)
+            client.end()
+        streams = [made(store, committer, limits()) for _ in clients]
+        drain = DrainSignal(asyncio.Event(), 3600)
+        serving = [
+            asyncio.create_task(stream.serve(client.read, client.write, drain))
+            for stream, client in zip(streams, clients, strict=True)
+        ]
+        await store.busy.wait()
+        store.open.set()
+        await asyncio.gather(*serving)
+    assert {client.acknowledged for client in clients} == {3}
+    assert LIMITS.queue_bytes <= max(client.most_bytes for client in clients) < LIMITS.queue_bytes + message_bytes
 
 
 async def test_an_empty_message_is_not_the_end() -> None:

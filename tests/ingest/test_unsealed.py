@@ -1,10 +1,13 @@
 """Predictions of clients that can't seal, over a real channel, in the tables and on the feed."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
+import grpc
 import pytest
 
+from libs.common.rpc.errors import reason_of
 from quietus.common.v1.types_pb2 import MODALITY_TEXT
 from quietus.ingest.v1 import ingest_pb2
 from quietus.ingest.v1.predictions_pb2 import (
@@ -21,6 +24,7 @@ from quietus_edge.cues import extract, lexicon
 from quietus_edge.ids import uuid7
 from quietus_edge.sealing import TEXT_PREDICTIONS, SealingKey, make_key_pair
 from services.ingest.service.batches import Arrival, SessionBatches, now, prepare
+from services.ingest.service.hearing import Hearing
 from services.ingest.sessions import Session, SessionKey, Status
 from services.ingest.unsealed import Sealer
 from tests.conftest import MakeDatabase
@@ -28,6 +32,7 @@ from tests.ingest import make
 from tests.ingest.records import give_key, opened, sealed_for
 from tests.ingest.suite import Person, Suite, running
 from tests.ingest.test_store import backfilled, told
+from tests.ingest.test_stream_limits import a_device
 
 WORDS = "marigold sentence: I want to die, niko sawa though"
 
@@ -144,13 +149,51 @@ async def test_a_stream_takes_them_too_beside_what_is_sealed(thin_suite: Suite) 
     assert "marigold" not in await everything(thin_suite)
 
 
+async def test_what_is_found_belongs_to_the_batch_in_which_it_was_said(thin_suite: Suite) -> None:
+    person = thin_suite.person()
+    session_id = await person.start_session()
+    stream = await person.stream(session_id)
+    texts = ["I'm fine", "", "my mother", "", "It's nothing", "we prayed"]
+    for number, words in enumerate(texts, start=1):
+        await stream.send(number, [make.vision(), said(words) if words else make.audio()])
+    assert await stream.acknowledged(len(texts)) == []
+    found = [extract(words).cues for words in texts if words]
+    expected = [(one.deflections, one.topics, one.coping) for one in found]
+    cues = [text.cues for text in await stored(person, session_id)]
+    assert [(tuple(one.deflections), tuple(one.topics), tuple(one.coping)) for one in cues] == expected
+
+
+async def test_others_go_on_while_words_are_read() -> None:
+    turns = 0
+    async with asyncio.TaskGroup() as group:
+        listening = group.create_task(Hearing().listen(make.batch(1, [said() for _ in range(20)]), a_device()))
+        while not listening.done():
+            turns += 1
+            await asyncio.sleep(0)
+    assert turns > 20
+    assert listening.result().keys() == set(range(20))
+
+
+async def test_words_are_paid_for_by_their_length(make_database: MakeDatabase) -> None:
+    rates = {"device_predictions_per_second": 100, "burst_seconds": 5}
+    async with running(make_database("ingest"), allow_plaintext=True, **rates) as suite:
+        person = suite.person()
+        session_id = await person.start_session()
+        for number in (1, 2):
+            assert (await person.record(session_id, make.batch(number, [said()]))).accepted == 1
+        await person.record(session_id, make.batch(3, [said("word " * 3_200)]))
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await person.record(session_id, make.batch(4, [said()]))
+        assert reason_of(error.value) == "RATE_LIMITED"
+
+
 @pytest.mark.parametrize(
     ("fields", "field", "reason"),
     [
         ({"transcript_state": TRANSCRIPT_STATE_SEALED}, "text.transcript_state", "UNKNOWN_VALUE"),
         ({"transcript_state": TRANSCRIPT_STATE_NOT_KEPT}, "text.transcript_state", "UNKNOWN_VALUE"),
         ({"sealed_transcript": b"\0\1k" + bytes(64)}, "text.transcript_state", "UNKNOWN_VALUE"),
-        ({"plaintext_transcript": "é" * 32_501}, "text.plaintext_transcript", "TOO_LONG"),
+        ({"plaintext_transcript": "é" * 8_193}, "text.plaintext_transcript", "TOO_LONG"),
         ({"confidence": 2.0}, "text.confidence", "OUT_OF_RANGE"),
         ({"cues": TextCues(topics=["What I said"])}, "text.cues.topics", "UNKNOWN_VALUE"),
     ],
@@ -176,7 +219,8 @@ async def test_a_bad_prediction_is_refused_without_its_words(
 def arrival(key: SealingKey, *messages: Prediction) -> Arrival:
     session = Session(SessionKey(uuid7(), uuid4(), "anon"), Status.ACTIVE, make.now(), None, make.now(), None)
     batches = SessionBatches(session, 0, Sealer(session.key.user_id, key))
-    return batches.arrive(make.batch(1, messages), now(), 1)
+    found = {index: extract(message.text.plaintext_transcript) for index, message in enumerate(messages)}
+    return batches.arrive(make.batch(1, messages), now(), 1, found)
 
 
 def test_a_key_that_seals_nothing_costs_nobody_words() -> None:
@@ -199,7 +243,7 @@ async def test_the_longest_words_fit_when_they_are_sealed(thin_suite: Suite) -> 
     person = thin_suite.person()
     await give_key(thin_suite, person)
     session_id = await person.start_session()
-    message = said("é" * 32_500)
+    message = said("é" * 8_192)
     assert (await person.record(session_id, make.batch(1, [message]))).accepted == 1
     (text,) = await stored(person, session_id)
-    assert opened(text.sealed_transcript, person, TEXT_PREDICTIONS, message.chunk_id) == "é" * 32_500
+    assert opened(text.sealed_transcript, person, TEXT_PREDICTIONS, message.chunk_id) == "é" * 8_192

@@ -13,8 +13,8 @@ from services.ingest.vocabulary import EMOTIONS, NOT_KEPT, RISK_LEVELS, SEALED, 
 
 FRAMES_MAX = 1_000_000
 SEALED_TRANSCRIPT_MAX_BYTES = 65_536
-# Sealed, it still fits.
-PLAINTEXT_MAX_BYTES = 65_000
+# As of the records beside predictions. The server looks for cues in them, which costs it what a device else does.
+PLAINTEXT_MAX_BYTES = 16_384
 
 _EMOTIONS, _RISK_LEVELS, _TRANSCRIPT_STATES = map(Members, (EMOTIONS, RISK_LEVELS, TRANSCRIPT_STATES))
 _INT4 = Struct(">ii")

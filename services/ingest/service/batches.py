@@ -1,13 +1,15 @@
 """Makes batches ready to be stored: checked, normalised, digested and packed, as many at once as there are."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
 from libs.common.rpc.errors import AppError, ErrorKind
 from quietus.ingest.v1.predictions_pb2 import Prediction, PredictionBatch
+from quietus_edge.cues import Extraction
 from services.ingest.content.chunk import earliest_start, latest_end
 from services.ingest.content.columns import Refusals
 from services.ingest.content.digest import content_digests
@@ -20,6 +22,9 @@ from services.ingest.store.rows import batch_fields, rows, session_fields
 from services.ingest.unsealed import Sealer, sealed_contents
 
 PREDICTIONS_MAX = 5_000
+# What is found in plain words, by the index of their prediction.
+Found = Mapping[int, Extraction]
+NOTHING: Found = MappingProxyType({})
 
 
 class SessionBatches:
@@ -36,7 +41,7 @@ class SessionBatches:
         self.row_head = session_fields(key.session_id, key.user_id)
         self.origin = Origin(key.session_id.bytes, key.user_id, event_head(key))
 
-    def arrive(self, message: PredictionBatch, receive_time: int, size_bytes: int) -> "Arrival":
+    def arrive(self, message: PredictionBatch, receive_time: int, size_bytes: int, found: Found = NOTHING) -> "Arrival":
         """INVALID_ARGUMENT BATCH_EMPTY, BATCH_TOO_LARGE, BATCH_NUMBER_NOT_GROWING, BATCH_NUMBER_TOO_LARGE."""
         number, predictions = message.batch_number, message.predictions
         size = len(predictions)
@@ -51,7 +56,7 @@ class SessionBatches:
         if self.first_number:
             number += self.first_number
             message.batch_number = number
-        return Arrival(self, message, predictions, number, receive_time, size, size_bytes)
+        return Arrival(self, message, predictions, number, receive_time, size, size_bytes, found)
 
     def as_sent(self, outcome: Outcome) -> Outcome:
         """With the number that the sender gave the batch."""
@@ -70,6 +75,7 @@ class Arrival(NamedTuple):
     receive_time: int
     size_predictions: int
     size_bytes: int
+    found: Found
 
 
 def now() -> int:
@@ -95,7 +101,7 @@ def prepare(arrivals: Sequence[Arrival]) -> list[Batch]:
     contents = content.contents
     if content.unsealed:
         sealers = [arrival.session.sealer for arrival in arrivals for _ in arrival.predictions]
-        contents = sealed_contents(content, predictions, sealers)
+        contents = sealed_contents(content, predictions, sealers, _by_row(arrivals))
     indexes = [index for size in sizes for index in range(size)]
     heads = [arrival.session.row_head + batch_fields(arrival.receive_time, arrival.number) for arrival in arrivals]
     row_heads = [head for head, size in zip(heads, sizes, strict=True) for _ in range(size)]
@@ -111,6 +117,15 @@ def prepare(arrivals: Sequence[Arrival]) -> list[Batch]:
             good, bad = _sorted_out(good, start, content.refused)
         batches.append(_batch(arrival, good, bad))
     return batches
+
+
+def _by_row(arrivals: Sequence[Arrival]) -> Found:
+    found: dict[int, Extraction] = {}
+    first_row = 0
+    for arrival in arrivals:
+        found |= {first_row + index: one for index, one in arrival.found.items()}
+        first_row += arrival.size_predictions
+    return found
 
 
 def _batch(arrival: Arrival, candidates: Sequence[Candidate], refusals: Sequence[Refusal]) -> Batch:

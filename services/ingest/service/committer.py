@@ -105,11 +105,17 @@ class Committer:
         self._room = asyncio.Event()
 
     @property
+    def queued_bytes(self) -> int:
+        return self._queued_bytes
+
+    @property
     def is_full(self) -> bool:
         return self._queued_bytes >= self._limits.queue_bytes
 
     async def room(self) -> None:
-        """Waits while the queue is full, so that nobody is read faster than stored."""
+        """Waits while the queue is full, so that nobody is read faster than stored. Who submits at once afterwards
+        passes the bound by no more than this message.
+        """
         while self.is_full:
             self._room.clear()
             await self._room.wait()

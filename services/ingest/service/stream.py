@@ -1,6 +1,7 @@
 """One open stream: takes batches as fast as they can be stored, and acknowledges them once they are."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,9 +15,10 @@ from libs.common.rpc.validation import parser
 from quietus.ingest.v1.ingest_pb2 import StreamPredictionsRequest
 from quietus.ingest.v1.sessions_pb2 import Heartbeat
 from services.ingest.grouping import Outcome
-from services.ingest.service.batches import Arrival, SessionBatches, now
+from services.ingest.service.batches import NOTHING, Arrival, Found, SessionBatches, now
 from services.ingest.service.committer import Committer, Lane
 from services.ingest.service.devices import Device
+from services.ingest.service.hearing import Hearing
 from services.ingest.service.heartbeats import Beat, Heartbeats
 
 
@@ -69,13 +71,18 @@ class PredictionStream(Lane):
         committer: Committer,
         availability: Availability,
         limits: StreamLimits,
+        hearing: Hearing | None = None,
     ) -> None:
+        """`hearing`: where plain words are taken."""
         super().__init__(device)
         self._batches = batches
         self._device = device
         self._committer = committer
         self._availability = availability
         self._limits = limits
+        self._hearing = hearing
+        # For each message that waits for its slice, in order; empty where no plain words are taken.
+        self._found: deque[Found] = deque()
         self.has_credit = True
         self.heartbeats = Heartbeats()
         self._refusal: AppError | None = None
@@ -98,13 +105,14 @@ class PredictionStream(Lane):
 
     def arrive(self, message: bytes, receive_time: int) -> Arrival | None:
         self._unread -= 1
+        found = self._found.popleft() if self._found else NOTHING
         request = parse_request(message)
         if request.HasField("heartbeat"):
             self._hear(request.heartbeat, receive_time)
             return None
         if request.HasField("open"):
             raise AppError(ErrorKind.INVALID_ARGUMENT, "STREAM_ALREADY_OPENED")
-        arrival = self._batches.arrive(request.batch, receive_time, len(message))
+        arrival = self._batches.arrive(request.batch, receive_time, len(message), found)
         if arrival.number <= self._newest_number:
             raise AppError(ErrorKind.INVALID_ARGUMENT, "BATCH_NUMBER_NOT_GROWING", field="batch.batch_number")
         predictions = self._predictions_in_flight + arrival.size_predictions
@@ -174,12 +182,29 @@ class PredictionStream(Lane):
             if not (message.startswith(_HEARTBEAT) and self._takes_heartbeat(message)):
                 if self._unread + self._batches_in_flight >= self._limits.credit_batches:
                     raise _credit_exceeded()
+                if self._hearing or self._committer.is_full:
+                    await self._hold(message)
                 self._unread += 1
                 self._committer.submit(self, message)
-                if self._committer.is_full:
-                    await self._committer.room()
             while self._device.is_held_up:
                 await self._device.moves_on()
+
+    async def _hold(self, message: bytes) -> None:
+        """Until its words are read and the queue has room for it: meanwhile the client waits for us."""
+        self._unread += 1
+        try:
+            if self._hearing:
+                self._found.append(await self._words_of(self._hearing, message))
+            await self._committer.room()
+        finally:
+            self._unread -= 1
+
+    async def _words_of(self, hearing: Hearing, message: bytes) -> Found:
+        try:
+            request = parse_request(message)
+        except AppError:  # which its slice says
+            return NOTHING
+        return await hearing.listen(request.batch, self._device)
 
     def _takes_heartbeat(self, message: bytes) -> bool:
         """At once: it needs no credit, and must not wait with the batches while nothing can be stored.
