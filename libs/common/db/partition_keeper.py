@@ -1,6 +1,7 @@
 """Keeps a slice's partitions: makes months ahead, drops those past retention, and deletes what else is as old.
 
 Each step is a transaction of its own, so that no lock is held for long, and gives up soon when somebody is in its way.
+Nothing is dropped or deleted by a clock that leapt ahead (retention_clock.py).
 """
 
 from asyncio import sleep
@@ -13,8 +14,8 @@ from uuid import UUID
 
 import structlog
 
-from libs.common.clock import Clock, utc_now
-from libs.common.db import partitions
+from libs.common.clock import Clock, Moment, Timer, running_seconds, utc_now
+from libs.common.db import partitions, retention_clock
 from libs.common.db.audit import append_audit
 from libs.common.db.database import Database, Transaction
 from libs.common.observability.metrics import Metrics
@@ -26,6 +27,9 @@ EVERY_SECONDS = 3600.0
 # Each attempt may hold up writers by its lock_timeout, so they come ever less often.
 AGAIN_SECONDS = 5.0
 AGAIN_SECONDS_MAX = 300.0
+
+# Why someone should look.
+HELD = "retention_held"
 
 _TRY_TURN = "SELECT pg_try_advisory_xact_lock(hashtext('partition_keeper'), hashtext(current_schema()))"
 
@@ -43,13 +47,21 @@ class PartitionKeeper:
     """`expire` deletes what the dropped partitions leave behind: their sessions, and rows that came too late."""
 
     def __init__(
-        self, database: Database, metrics: Metrics, retention_days: int, expire: Expire, clock: Clock = utc_now
+        self,
+        database: Database,
+        metrics: Metrics,
+        retention_days: int,
+        expire: Expire,
+        clock: Clock = utc_now,
+        timer: Timer = running_seconds,
     ) -> None:
         self._database = database
         self._metrics = metrics
         self._retention_days = retention_days
         self._expire = expire
         self._clock = clock
+        self._timer = timer
+        self._last: Moment | None = None
 
     async def run(self) -> NoReturn:
         """Every hour, and soon again when it failed. Rows whose month isn't there yet wait in DEFAULT."""
@@ -70,8 +82,9 @@ class PartitionKeeper:
         try:
             await self._make()
             await self._tell()
-            await self._drop()
-            await self._delete()
+            if now := await self._believed_time():
+                await self._drop(now)
+                await self._delete(now)
         except _NotOurTurnError:
             return
         self._metrics.partitions_kept_time.set(self._clock().timestamp())
@@ -96,8 +109,25 @@ class PartitionKeeper:
                 until = datetime(state.made_until.year, state.made_until.month, 1, tzinfo=UTC)
                 self._metrics.partitions_until_time.labels(state.parent).set(until.timestamp())
 
-    async def _drop(self) -> None:
-        first_kept = partitions.first_month_kept(self._clock(), self._retention_days)
+    async def _believed_time(self) -> datetime | None:
+        """None while the clock may be wrong."""
+        moment = Moment(self._clock(), self._timer())
+        set_ahead = moment.set_ahead_since(self._last) if self._last else None
+        async with self._turn() as tx:
+            last = await retention_clock.last_reading(tx)
+            reading = last.then(moment.time, set_ahead) if last else retention_clock.Reading(moment.time)
+            differs = await retention_clock.differs_from_database(tx, moment.time)
+            await retention_clock.tell(tx, last, reading, f"service:{self._database.slice_name}")
+        self._last = moment
+        is_held = differs or reading.held_since is not None
+        self._metrics.set_degraded(HELD, is_held)
+        if is_held:
+            _log.error(HELD, clock=str(moment.time), since=str(reading.held_since), differs_from_database=differs)
+            return None
+        return moment.time
+
+    async def _drop(self, now: datetime) -> None:
+        first_kept = partitions.first_month_kept(now, self._retention_days)
         while True:
             async with self._turn() as tx:
                 dropped = await partitions.drop_partitions(tx, first_kept)
@@ -114,8 +144,8 @@ class PartitionKeeper:
             self._metrics.partitions_dropped.inc()
             _log.info("partition_dropped", partition=dropped)
 
-    async def _delete(self) -> None:
-        before = partitions.first_uuid7(partitions.first_month_kept(self._clock(), self._retention_days))
+    async def _delete(self, now: datetime) -> None:
+        before = partitions.first_uuid7(partitions.first_month_kept(now, self._retention_days))
         while True:
             async with self._turn() as tx:
                 session_ids = await self._expire(tx, before)
