@@ -125,8 +125,8 @@ def make_parts(
         allow_plaintext=settings.allow_plaintext,
     )
     exports = Exports(reading, sessions, ExportLimits(settings.exports_max_concurrent, settings.stream_idle_seconds))
-    watch = ModalityWatch(database, activity, timedelta(seconds=settings.modality_silence_seconds), clock)
-    ends = SessionEnds(database, activity, timedelta(seconds=settings.session_silence_seconds), clock)
+    watch = ModalityWatch(database, activity, metrics, timedelta(seconds=settings.modality_silence_seconds), clock)
+    ends = SessionEnds(database, activity, metrics, timedelta(seconds=settings.session_silence_seconds), clock)
     page_tokens = PageTokens(settings.page_token_secret.encode())
     servicers = (
         Servicer(

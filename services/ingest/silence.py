@@ -79,11 +79,11 @@ class Evidence:
 
     @property
     def said_to_run(self) -> datetime | None:
-        return _latest(self.running_time, self.running.at if self.running else None)
+        return latest(self.running_time, self.running.at if self.running else None)
 
     @property
     def last_sign(self) -> datetime | None:
-        return _latest(self.received, self.said_to_run)
+        return latest(self.received, self.said_to_run)
 
     @property
     def is_back(self) -> bool:
@@ -125,7 +125,7 @@ def fallen(
 def begin(mine: Evidence, session_start: datetime, boundary: datetime | None) -> datetime:
     """When a silence began, by the device's clock; after `boundary`, where the silence before it lay."""
     stopped = mine.stopped.captured_until if mine.stopped else None
-    since = _latest(mine.captured_until, stopped) or session_start
+    since = latest(mine.captured_until, stopped) or session_start
     return since if boundary is None or since > boundary else boundary + timedelta(microseconds=1)
 
 
@@ -136,9 +136,9 @@ def resume(silence: Silence, mine: Evidence, first_window: datetime | None) -> d
     if first_window is not None:
         return max(silence.since_time, first_window)
     running = mine.running
-    said = _latest(running.captured_until, running.device_time) if running else None
+    said = latest(running.captured_until, running.device_time) if running else None
     return max(silence.since_time, said or silence.since_time)
 
 
-def _latest(*times: datetime | None) -> datetime | None:
+def latest(*times: datetime | None) -> datetime | None:
     return max((time for time in times if time is not None), default=None)

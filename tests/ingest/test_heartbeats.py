@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 import grpc
 import pytest
 
+from libs.common.observability.metrics import Metrics
 from libs.common.rpc.errors import reason_of
 from libs.common.timestamps import to_datetime, to_timestamp
 from quietus.common.v1.types_pb2 import MODALITY_TEXT, MODALITY_VISION, Modality
@@ -46,7 +47,24 @@ class Watch:
     def __init__(self, suite: Suite) -> None:
         self.now = make.now()
         self._suite = suite
-        self._watch = ModalityWatch(suite.database, suite.activity, PATIENCE, lambda: self.now)
+        self.metrics = Metrics("ingest")
+        # How much of `now` is the clock's alone.
+        self._set_ahead = timedelta(0)
+        self._watch = ModalityWatch(
+            suite.database,
+            suite.activity,
+            self.metrics,
+            PATIENCE,
+            lambda: self.now,
+            self._running_seconds,
+        )
+
+    def _running_seconds(self) -> float:
+        return (self.now - self._set_ahead).timestamp()
+
+    def set_clock(self, ahead: timedelta) -> None:
+        self.now += ahead
+        self._set_ahead += ahead
 
     async def after(self, seconds: float) -> list[events_pb2.Event]:
         """What was told of modalities so far."""
@@ -138,7 +156,7 @@ async def test_clocks_at_the_ends_of_time_stop_nobody(
     assert [event.WhichOneof("event") for event in events] == ["modality_silent", "modality_resumed"] * 2
     silences = [event.modality_silent.since_time for event in events if event.HasField("modality_silent")]
     assert max(map(to_datetime, silences)) < make.now() + timedelta(days=2)
-    await SessionEnds(suite.database, suite.activity, timedelta(minutes=30), make.now).look()
+    await SessionEnds(suite.database, suite.activity, Metrics("ingest"), timedelta(minutes=30), make.now).look()
     (sender,) = (await details(person, session_id)).senders
     assert sender.clock.samples == len(beats)
 
@@ -167,7 +185,7 @@ async def test_clocks_are_kept_for_each_sender(suite: Suite, person: Person, ses
     late = heartbeat()
     late.client_time.CopyFrom(to_timestamp(make.now() - timedelta(minutes=10)))
     await streams[1].beat(late)
-    await SessionEnds(suite.database, suite.activity, timedelta(minutes=30), make.now).look()
+    await SessionEnds(suite.database, suite.activity, Metrics("ingest"), timedelta(minutes=30), make.now).look()
     first, second = (await details(person, session_id)).senders
     assert not first.HasField("clock")
     assert second.clock.samples == 2
@@ -232,6 +250,35 @@ async def test_a_camera_that_goes_silent_is_told_once_and_so_is_its_return(
         (MODALITY_VISION, silent.since_time, came.modality_resumed.resume_time)
     ]
     assert [event for event in await backfilled(suite) if "modality" in str(event.WhichOneof("event"))] == [fell, came]
+
+
+async def test_a_clock_that_is_set_silences_nobody(watch: Watch, camera: Camera) -> None:
+    await camera.send("vision", "audio")
+    await watch.after(0)
+    watch.set_clock(timedelta(minutes=10))
+    await camera.send("audio")
+    assert await watch.after(0) == []
+    watch.now += timedelta(seconds=31)
+    await camera.send("audio")
+    [fell] = await watch.after(0)
+    assert fell.modality_silent.modality == MODALITY_VISION
+
+
+async def test_a_session_that_cant_be_watched_holds_up_no_other(suite: Suite, watch: Watch, camera: Camera) -> None:
+    other = suite.person()
+    unreadable = await other.start_session()
+    await camera.send("vision", "audio")
+    await other.stream(unreadable)
+    await suite.execute(
+        "INSERT INTO modality_heartbeats (session_id, modality, user_id, running_time) VALUES (:id, 9, :user, now())",
+        {"id": unreadable, "user": other.user_id},
+    )
+    await watch.after(0)
+    watch.now += timedelta(seconds=31)
+    await camera.send("audio")
+    [fell] = await watch.after(0)
+    assert fell.modality_silent.modality == MODALITY_VISION
+    assert watch.metrics.registry.get_sample_value("quietus_sessions_passed_over_total") == 1
 
 
 async def test_a_session_that_is_quiet_altogether_lacks_nothing(watch: Watch, camera: Camera, stream: Stream) -> None:

@@ -7,10 +7,14 @@ from uuid import UUID, uuid4
 import grpc
 import pytest
 
+from libs.common.db.database import Database
+from libs.common.observability.metrics import Metrics
 from libs.common.rpc.errors import reason_of
 from libs.common.timestamps import to_datetime
 from quietus.ingest.v1 import ingest_pb2, sessions_pb2
+from quietus_edge.ids import uuid7
 from services.ingest.senders import NUMBERS
+from services.ingest.service import ending
 from services.ingest.service import sessions as service_sessions
 from services.ingest.service.activity import Activity
 from services.ingest.service.ending import SessionEnds
@@ -40,9 +44,26 @@ async def listed(person: Person, session_id: UUID) -> Sequence[ingest_pb2.Stored
 class Looks:
     """The job that ends sessions, by a clock of its own."""
 
-    def __init__(self, suite: Suite, activity: Activity | None = None) -> None:
+    def __init__(self, suite: Suite, activity: Activity | None = None, database: Database | None = None) -> None:
         self.now = make.now()
-        self._ends = SessionEnds(suite.database, activity or Activity(), SILENCE, lambda: self.now)
+        self.metrics = Metrics("ingest")
+        # How much of `now` is the clock's alone.
+        self._set_ahead = timedelta(0)
+        self._ends = SessionEnds(
+            database or suite.database,
+            activity or Activity(),
+            self.metrics,
+            SILENCE,
+            lambda: self.now,
+            self._running_seconds,
+        )
+
+    def _running_seconds(self) -> float:
+        return (self.now - self._set_ahead).timestamp()
+
+    def set_clock(self, ahead: timedelta) -> None:
+        self.now += ahead
+        self._set_ahead += ahead
 
     async def after(self, wait: timedelta) -> int:
         self.now += wait
@@ -224,6 +245,55 @@ async def test_an_open_stream_keeps_its_session(suite: Suite) -> None:
     assert await here.after(timedelta(0)) == 0
     assert await elsewhere.after(timedelta(minutes=29)) == 0
     assert await elsewhere.after(timedelta(minutes=1)) == 1
+
+
+@pytest.mark.parametrize("ahead", [timedelta(minutes=40), timedelta(hours=25)])
+async def test_a_clock_that_is_set_ends_no_session_that_another_process_hears(suite: Suite, ahead: timedelta) -> None:
+    person = suite.person()
+    session_id = await person.start_session()
+    await person.stream(session_id)
+    here, elsewhere = Looks(suite, suite.activity), Looks(suite)
+    for _ in range(3):
+        assert await here.after(timedelta(minutes=20)) == 0
+        assert await elsewhere.after(timedelta(minutes=20)) == 0
+    for looks in (here, elsewhere):
+        looks.set_clock(ahead)
+    assert await elsewhere.after(timedelta(minutes=1)) == 0
+    assert await here.after(timedelta(minutes=1)) == 0
+    assert await elsewhere.after(timedelta(minutes=28)) == 0
+    assert (await details(person, session_id)).session.status == ingest_pb2.SESSION_STATUS_ACTIVE
+
+
+async def test_a_session_that_cant_be_ended_holds_up_no_other(
+    suite: Suite, make_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ending, "SESSIONS_PER_LOOK", 1)
+    held, other = [await suite.person().start_session() for _ in range(2)]
+    impatient = suite.database.beside(1, lock_timeout_seconds=0.05)
+    looks = Looks(suite, database=impatient)
+    await looks.after(timedelta(0))
+    async with make_database("ingest").transaction() as tx:
+        await tx.execute("SELECT FROM sessions WHERE id = :id FOR UPDATE", {"id": held})
+        assert await looks.after(SILENCE) == 1
+    await impatient.close()
+    assert looks.metrics.registry.get_sample_value("quietus_sessions_passed_over_total") == 1
+    async with suite.database.read() as tx:
+        assert await tx.scalar("SELECT id FROM sessions WHERE status = 'ENDED'") == other
+
+
+async def test_a_session_ends_with_its_newest_window_whatever_the_ids_of_its_chunks(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ending, "RECENT", 1)
+    person, start = suite.person(), make.now()
+    session_id = await person.start_session()
+    captured = start + timedelta(hours=1)
+    old_id, new_id = uuid7(start), uuid7(captured)
+    await person.record(session_id, make.batch(1, [make.vision(old_id, captured), make.vision(new_id, start)]))
+    looks = Looks(suite)
+    await looks.after(timedelta(0))
+    assert await looks.after(SILENCE) == 1
+    assert to_datetime((await details(person, session_id)).session.end_time) == captured + make.CHUNK
 
 
 async def test_a_call_counts_as_a_sign(suite: Suite) -> None:

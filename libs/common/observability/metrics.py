@@ -68,6 +68,11 @@ class Metrics:
         self.sessions_expired = Counter(
             "quietus_sessions_expired", "Sessions deleted because of retention", registry=self.registry
         )
+        self.sessions_passed_over = Counter(
+            "quietus_sessions_passed_over",
+            "Sessions that a job passed over because of an error; each time is counted",
+            registry=self.registry,
+        )
         self.voice_sessions_overdue = Gauge(
             "quietus_voice_sessions_overdue",
             "Voice sessions that should have been learned from and deleted",

@@ -15,15 +15,18 @@ from uuid import UUID
 
 import structlog
 
-from libs.common.clock import Clock
+from libs.common.clock import Clock, Moment, Timer, running_seconds
 from libs.common.db.database import Database, Transaction
-from libs.common.rpc.errors import AppError
+from libs.common.observability.failure import describe_failure
+from libs.common.observability.metrics import Metrics
+from libs.common.rpc.errors import AppError, ErrorKind
 from services.ingest.events import modality_resumed, modality_silent
 from services.ingest.service.activity import Activity, Presence
 from services.ingest.sessions import Session, Status
 from services.ingest.silence import Cause, Evidence, Said, Silence, begin, fallen, resume
 from services.ingest.store import sessions, silences
-from services.ingest.store.silences import Place
+from services.ingest.store.predictions import RECENT
+from services.ingest.store.silences import Place, Windows
 from services.ingest.vocabulary import Modality
 
 LOOKS = 3
@@ -31,16 +34,30 @@ SESSIONS_PER_LOOK = 500
 
 log = structlog.get_logger()
 
+# What a clock may be set by without anybody's patience counting anew.
+SET_MAX = timedelta(seconds=1)
+
 Known = Mapping[Modality, Evidence]
 
 
 class ModalityWatch:
-    def __init__(self, database: Database, activity: Activity, patience: timedelta, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        activity: Activity,
+        metrics: Metrics,
+        patience: timedelta,
+        clock: Clock,
+        timer: Timer = running_seconds,
+    ) -> None:
         """`patience`: how long a modality may show nothing while the session goes on."""
         self._database = database
         self._activity = activity
+        self._metrics = metrics
         self._patience = patience
         self._clock = clock
+        self._timer = timer
+        self._last_look: Moment | None = None
         # When a session was first looked at since its streams are open, and what had come by the last look.
         self._listening_since: dict[UUID, datetime] = {}
         self._progress: dict[UUID, object] = {}
@@ -55,7 +72,7 @@ class ModalityWatch:
             await asyncio.sleep(self._patience.total_seconds() / LOOKS)
 
     async def look(self) -> None:
-        now = self._clock()
+        now = self._time()
         streams: defaultdict[UUID, list[Presence]] = defaultdict(list)
         for presence in self._activity.streams:
             streams[presence.session.key.session_id].append(presence)
@@ -67,7 +84,29 @@ class ModalityWatch:
             await self._look_at({session_id: streams[session_id] for session_id in some}, now)
         self._progress = progress
 
+    def _time(self) -> datetime:
+        """When somebody set the clock, every session is listened to anew: what came before it tells nothing now."""
+        moment = Moment(self._clock(), self._timer())
+        if self._last_look and abs(moment.set_ahead_since(self._last_look)) > SET_MAX:
+            self._listening_since.clear()
+        self._last_look = moment
+        return moment.time
+
     async def _look_at(self, streams: Mapping[UUID, Sequence[Presence]], now: datetime) -> None:
+        """One whose look fails holds up nobody else: the others are looked at without it."""
+        try:
+            await self._look_at_all(streams, now)
+        except Exception as error:
+            if isinstance(error, AppError) and error.kind is ErrorKind.UNAVAILABLE:
+                raise
+            if len(streams) > 1:
+                for session_id, those in streams.items():
+                    await self._look_at({session_id: those}, now)
+                return
+            self._metrics.sessions_passed_over.inc()
+            log.error("a session's modalities not watched", **describe_failure(error))
+
+    async def _look_at_all(self, streams: Mapping[UUID, Sequence[Presence]], now: datetime) -> None:
         async with self._database.read() as tx:
             known = await _known(tx, streams)
         await self._keep_running(streams, known, now)
@@ -88,19 +127,39 @@ class ModalityWatch:
         try:
             await self._settle(session_id, evidence)
         except AppError as error:
+            self._metrics.sessions_passed_over.inc()
             log.warning("a session's modalities not settled", reason=error.reason)
 
     async def _settle(self, session_id: UUID, evidence: Known) -> None:
-        """Decides again under the session's lock, by what the tables hold whatever the clocks of its devices."""
+        """Decides again under the session's lock, by what the tables hold whatever the clocks of its devices.
+
+        All its predictions are read before it is locked; under the lock, where its writers wait, the newest alone.
+        """
+        async with self._database.read() as tx:
+            lasting_before = await silences.lasting(tx, [session_id])
+            before = await _windows(tx, session_id, lasting_before)
         async with self._database.transaction() as tx:
             session = await sessions.lock(tx, session_id)
             if session is None or session.status is Status.ENDED:
                 return
             now = self._clock()
-            exact = await _exact(tx, session_id, evidence)
+            lasting = await silences.lasting(tx, [session_id])
+            if lasting != lasting_before:  # another process was quicker
+                return
+            newest = await _windows(tx, session_id, lasting, of_newest=RECENT)
+            windows = {modality: before[modality].with_later(newest[modality]) for modality in Modality}
+            exact = {
+                modality: replace(
+                    mine,
+                    received=windows[modality].received,
+                    captured_until=windows[modality].captured_until,
+                    lasting=lasting.get((session_id, modality)),
+                )
+                for modality, mine in evidence.items()
+            }
             for modality, mine in exact.items():
                 if mine.is_back:
-                    await _tell_resumed(tx, session, mine, now)
+                    await _tell_resumed(tx, session, mine, windows[modality].first_start, now)
                 elif not mine.lasting and (cause := self._fallen(session_id, modality, exact, now)):
                     await _tell_silent(tx, session, modality, mine, cause, now)
 
@@ -147,15 +206,16 @@ def _said(streams: Sequence[Presence], modality: Modality) -> Sequence[Said]:
     return [said for one in streams if (said := one.stream.heartbeats.said.get(modality))]
 
 
-async def _exact(tx: Transaction, session_id: UUID, evidence: Known) -> Known:
-    lasting = await silences.lasting(tx, [session_id])
-    exact = {}
-    for modality, mine in evidence.items():
-        received, captured_until = await silences.newest_of(tx, session_id, modality)
-        exact[modality] = replace(
-            mine, received=received, captured_until=captured_until, lasting=lasting.get((session_id, modality))
-        )
-    return exact
+async def _windows(
+    tx: Transaction, session_id: UUID, lasting: Mapping[Place, Silence], of_newest: int | None = None
+) -> Mapping[Modality, Windows]:
+    """`first_start` is that of the first window that ends after the beginning of the silence that lasts."""
+    found = {}
+    for modality in Modality:
+        silence = lasting.get((session_id, modality))
+        since = silence.since_time if silence else None
+        found[modality] = await silences.windows(tx, session_id, modality, since, of_newest)
+    return found
 
 
 async def _tell_silent(
@@ -167,10 +227,11 @@ async def _tell_silent(
     tx.append_to_outbox([modality_silent(session.key, silence)])
 
 
-async def _tell_resumed(tx: Transaction, session: Session, mine: Evidence, now: datetime) -> None:
+async def _tell_resumed(
+    tx: Transaction, session: Session, mine: Evidence, first_window: datetime | None, now: datetime
+) -> None:
     assert mine.lasting is not None
     silence = mine.lasting
-    first = await silences.first_window(tx, session.key.session_id, silence.modality, silence.since_time)
-    over = replace(silence, resume_time=resume(silence, mine, first), resume_receive_time=now)
+    over = replace(silence, resume_time=resume(silence, mine, first_window), resume_receive_time=now)
     await silences.end(tx, session.key, over)
     tx.append_to_outbox([modality_resumed(session.key, over)])

@@ -23,6 +23,10 @@ TABLES = {
 }
 
 
+# As many are read of a session that is locked: what came in the last moment, whatever the clocks of its devices.
+RECENT = 500
+
+
 class StoredChunk(NamedTuple):
     modality: Modality
     key: ChunkKey
@@ -134,14 +138,20 @@ def _of_session(table: Table, session_id: UUID) -> Select[*tuple[Any, ...]]:
     return select(table, (table.c.receive_time > end).label("late")).where(table.c.session_id == session_id)
 
 
-async def newest_capture(tx: Transaction, session_id: UUID) -> datetime | None:
-    """End of the newest window of a session; reads all its predictions."""
-    columns = [
-        select(func.max(table.c.capture_end_time)).where(table.c.session_id == session_id).scalar_subquery()
-        for table in TABLES.values()
-    ]
-    newest: datetime | None = await tx.scalar(select(func.greatest(*columns)))
+async def newest_capture(tx: Transaction, session_id: UUID, of_newest: int | None = None) -> datetime | None:
+    """End of the newest window of a session, of so many predictions of each modality that have the newest chunk ids;
+    by default all are read.
+    """
+    newest: datetime | None = await tx.driver.fetchval(NEWEST_CAPTURE, session_id, of_newest)
     return newest
+
+
+NEWEST_CAPTURE = f"""SELECT max(capture_end_time) FROM ({
+    " UNION ALL ".join(
+        f"(SELECT capture_end_time FROM {table.name} WHERE session_id = $1 ORDER BY chunk_id DESC LIMIT $2)"
+        for table in TABLES.values()
+    )
+}) AS newest"""  # noqa: S608 - names of tables of ours
 
 
 async def count(tx: Transaction, session_id: UUID) -> dict[Modality, int]:

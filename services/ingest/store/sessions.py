@@ -8,6 +8,7 @@ from sqlalchemy import and_, exists, literal_column, or_, select, tuple_, union,
 from sqlalchemy.dialects.postgresql import insert
 
 from libs.common.db.database import AnyRow, Transaction
+from libs.common.pagination import Position
 from services.ingest.sessions import EndCause, Session, SessionKey, Status
 from services.ingest.tables import METADATA, SESSION_SENDERS, SESSIONS, VOICE_SESSIONS
 
@@ -82,23 +83,27 @@ async def end(tx: Transaction, session: Session) -> None:
     )
 
 
-async def overdue(tx: Transaction, started_before: datetime, heard_before: datetime, limit: int) -> Sequence[UUID]:
+async def overdue(
+    tx: Transaction, started_before: datetime, heard_before: datetime, after: Position | None, limit: int
+) -> Sequence[Position]:
     """Active sessions that the server knows since `started_before`, or of which it has heard nothing since
-    `heard_before`; oldest first.
+    `heard_before`; oldest first, by receive_time and id. `after` is the last one of the page before.
     """
     heard = exists().where(
         SESSION_SENDERS.c.session_id == SESSIONS.c.id, SESSION_SENDERS.c.last_receive_time > heard_before
     )
     silent = and_(SESSIONS.c.receive_time <= heard_before, ~heard)
     statement = (
-        select(SESSIONS.c.id)
+        select(SESSIONS.c.receive_time, SESSIONS.c.id)
         .where(SESSIONS.c.status == literal_column("'ACTIVE'"))
         .where(SESSIONS.c.receive_time <= max(started_before, heard_before))
         .where(or_(SESSIONS.c.receive_time <= started_before, silent))
         .order_by(SESSIONS.c.receive_time, SESSIONS.c.id)
         .limit(limit)
     )
-    return [row.id for row in await tx.fetch_all(statement)]
+    if after is not None:
+        statement = statement.where(tuple_(SESSIONS.c.receive_time, SESSIONS.c.id) > after)
+    return [(row.receive_time, row.id) for row in await tx.fetch_all(statement)]
 
 
 async def page(tx: Transaction, user_id: UUID, before: tuple[datetime, UUID] | None, limit: int) -> Sequence[Session]:

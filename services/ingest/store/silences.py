@@ -14,7 +14,7 @@ import asyncpg
 
 from libs.common.db.database import Transaction
 from services.ingest.sessions import SessionKey
-from services.ingest.silence import Cause, Silence
+from services.ingest.silence import Cause, Silence, latest
 from services.ingest.store.predictions import TABLES
 from services.ingest.vocabulary import Modality
 
@@ -27,6 +27,21 @@ class Newest(NamedTuple):
     captured_until: datetime | None
 
 
+class Windows(NamedTuple):
+    """Of one modality. `first_start`: where the first window starts that ends after a time that was asked for."""
+
+    received: datetime | None
+    captured_until: datetime | None
+    first_start: datetime | None
+
+    def with_later(self, later: "Windows") -> "Windows":
+        return Windows(
+            latest(self.received, later.received),
+            latest(self.captured_until, later.captured_until),
+            min((start for start in (self.first_start, later.first_start) if start is not None), default=None),
+        )
+
+
 NEWEST = " UNION ALL ".join(
     f"""SELECT k.session_id, {modality.value}, p.receive_time, p.capture_end_time
 FROM unnest($1::uuid[]) AS k (session_id),
@@ -37,6 +52,15 @@ LATERAL (
 """  # noqa: S608 - names of tables of ours
     for modality, table in TABLES.items()
 )
+WINDOWS = {
+    modality: f"""
+SELECT max(receive_time), max(capture_end_time), min(capture_start_time) FILTER (WHERE capture_end_time > $2) FROM (
+    SELECT receive_time, capture_start_time, capture_end_time FROM {table.name} WHERE session_id = $1
+    ORDER BY chunk_id DESC LIMIT $3
+) AS newest
+"""  # noqa: S608
+    for modality, table in TABLES.items()
+}
 _LASTING = """
 SELECT * FROM modality_silences WHERE session_id = ANY($1::uuid[]) AND resume_receive_time IS NULL
 """
@@ -63,22 +87,13 @@ async def newest(tx: Transaction, session_ids: Collection[UUID]) -> Mapping[Plac
     return {(row[0], Modality(row[1])): Newest(row[2], row[3]) for row in rows}
 
 
-async def newest_of(tx: Transaction, session_id: UUID, modality: Modality) -> Newest:
-    """Whatever the clocks; reads all its predictions."""
-    statement = f"SELECT max(receive_time), max(capture_end_time) FROM {TABLES[modality].name} WHERE session_id = $1"  # noqa: S608
-    row = await tx.driver.fetchrow(statement, session_id)
+async def windows(
+    tx: Transaction, session_id: UUID, modality: Modality, since: datetime | None, of_newest: int | None = None
+) -> Windows:
+    """Of so many predictions that have the newest chunk ids; by default all are read, whatever the clocks."""
+    row = await tx.driver.fetchrow(WINDOWS[modality], session_id, since, of_newest)
     assert row is not None
-    return Newest(row[0], row[1])
-
-
-async def first_window(tx: Transaction, session_id: UUID, modality: Modality, since: datetime) -> datetime | None:
-    """When the first window that ends after `since` starts; reads all predictions of the modality."""
-    statement = (
-        f"SELECT min(capture_start_time) FROM {TABLES[modality].name}"  # noqa: S608
-        " WHERE session_id = $1 AND capture_end_time > $2"
-    )
-    start: datetime | None = await tx.driver.fetchval(statement, session_id, since)
-    return start
+    return Windows(*row)
 
 
 async def lasting(tx: Transaction, session_ids: Collection[UUID]) -> Mapping[Place, Silence]:
