@@ -11,8 +11,10 @@ from functools import partial
 
 from libs.common.clock import Clock, utc_now
 from libs.common.db.availability import Availability
+from libs.common.db.connections import check_room
 from libs.common.db.database import Database
 from libs.common.db.partition_keeper import PartitionKeeper
+from libs.common.db.sizes import DIRECT_CONNECTIONS
 from libs.common.feed.follower import Follower
 from libs.common.feed.handler import FeedHandler
 from libs.common.feed.pruning import Pruner, Retention
@@ -61,6 +63,8 @@ from services.ingest.store import sessions
 NAME = "ingest"
 # Groups that commit at the same time.
 COMMITS = 1
+# A probe of the database, beside the one on which a process listens.
+PROBES = 1
 # Everybody waits for a group, and a group for whoever has a session in hand.
 LOCK_SECONDS_MAX = 1.0
 # Beyond the timeout of a statement; then the group is tried on another connection.
@@ -184,6 +188,15 @@ def open_database(settings: IngestSettings) -> Database:
     return Database(settings.database_url, NAME, settings.database_pool_size)
 
 
+def connections_each(settings: IngestSettings) -> int:
+    """That one process holds at most."""
+    return settings.database_pool_size + _readers(settings) + COMMITS + DIRECT_CONNECTIONS + PROBES
+
+
+def _readers(settings: IngestSettings) -> int:
+    return settings.analytics_max_concurrent + READS
+
+
 def handlers() -> Mapping[str, FeedHandler]:
     """What is done with the feed of each slice that ingest follows."""
     return {"identity": PeopleHandler()}
@@ -200,7 +213,9 @@ async def compose(settings: IngestSettings, metrics: Metrics) -> Running:
     if not settings.page_token_secret:
         settings = settings.model_copy(update={"page_token_secret": secrets.token_hex(32)})
     database = open_database(settings)
-    reading = Database(settings.database_url, NAME, settings.analytics_max_concurrent + READS)
+    if settings.worker_number == 0:
+        await check_room(database, settings.workers, connections_each(settings), "QUIETUS_INGEST_WORKERS")
+    reading = Database(settings.database_url, NAME, _readers(settings))
     committing = database.beside(COMMITS, LOCK_SECONDS_MAX, COMMIT_SECONDS_MAX)
     parts = make_parts(settings, database, metrics, reading=reading, committing=committing)
     keys = IdentityKeys(settings.identity_address)

@@ -6,3 +6,6 @@ SERVER_CONNECTIONS = 100
 SERVICE_CONNECTIONS = 60
 # Beside its pool a service holds one direct connection, on which it listens.
 DIRECT_CONNECTIONS = 1
+# What ingest leaves, which may be several processes: for the other services as they are by default, and for migrations,
+# backups and people.
+OTHER_CONNECTIONS = 34

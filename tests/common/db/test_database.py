@@ -13,12 +13,16 @@ import pytest
 from sqlalchemy import make_url
 
 from libs.common.db import database as database_module
+from libs.common.db.connections import check_room
 from libs.common.db.database import Database, Transaction
 from libs.common.db.roles import SLICES, dsn_for, slice_role
-from libs.common.db.sizes import DIRECT_CONNECTIONS, SERVER_CONNECTIONS, SERVICE_CONNECTIONS
+from libs.common.db.sizes import DIRECT_CONNECTIONS, OTHER_CONNECTIONS, SERVER_CONNECTIONS, SERVICE_CONNECTIONS
 from libs.common.feed.outbox import Batch, OutboxEvent
+from libs.common.observability.metrics import Metrics
 from libs.common.people import ensure_user
 from libs.common.rpc.errors import AppError, ErrorKind
+from services.ingest.app import compose, connections_each
+from services.ingest.settings import IngestSettings
 from tests.conftest import MakeDatabase
 from tests.support import disk, postgres
 
@@ -345,8 +349,25 @@ async def test_json_is_read_and_written(database: Database) -> None:
 
 
 def test_what_all_services_hold_leaves_room_for_others() -> None:
-    held = [pool_size(slice_name) + DIRECT_CONNECTIONS for slice_name in SLICES]
-    assert sum(held) < SERVICE_CONNECTIONS < SERVER_CONNECTIONS
+    others = sum(pool_size(slice_name) + DIRECT_CONNECTIONS for slice_name in SLICES if slice_name != "ingest")
+    assert others < OTHER_CONNECTIONS
+    assert others + connections_each(IngestSettings()) < SERVICE_CONNECTIONS < SERVER_CONNECTIONS
+
+
+async def test_processes_that_would_hold_too_many_connections_dont_start(fresh_dsn: str) -> None:
+    settings = IngestSettings(database_url=dsn_for(fresh_dsn, slice_role("ingest")), workers=20)
+    with pytest.raises(AppError) as raised:
+        await compose(settings, Metrics("ingest"))
+    each = connections_each(settings)
+    assert (raised.value.kind, raised.value.reason) == (ErrorKind.FAILED_PRECONDITION, "TOO_MANY_CONNECTIONS")
+    assert f"20 processes hold {20 * each} connections" in raised.value.message
+    assert "set QUIETUS_INGEST_WORKERS to 5" in raised.value.message
+
+
+async def test_as_many_processes_as_the_server_has_room_for_start(make_database: MakeDatabase) -> None:
+    await check_room(make_database("ingest"), 5, connections_each(IngestSettings()), "QUIETUS_INGEST_WORKERS")
+    nowhere = Database("postgresql://nobody@127.0.0.1:1/none", "ingest")
+    await check_room(nowhere, 500, 11, "QUIETUS_INGEST_WORKERS")
 
 
 def pool_size(slice_name: str) -> int:
