@@ -52,8 +52,8 @@ class PageTokens:
 
 
 class Pages:
-    """Pages of one listing by time and id. A use case is asked for one item more than a page holds, to know whether
-    another follows.
+    """Pages of one listing by time and id. A use case that doesn't say whether another page follows is asked for one
+    item more than a page holds.
     """
 
     def __init__(self, tokens: PageTokens, listing: str) -> None:
@@ -69,10 +69,14 @@ class Pages:
     def cut(self, items: Sequence[T], size: int, position: Callable[[T], Position]) -> tuple[Sequence[T], str]:
         """The items of the page and the token of the next one, empty on the last."""
         page = items[:size]
-        if len(items) == len(page):
-            return page, ""
+        return page, self.after_last(page, len(items) > len(page), position)
+
+    def after_last(self, page: Sequence[T], has_more: bool, position: Callable[[T], Position]) -> str:
+        """The token of the page that follows; empty when there is none."""
+        if not has_more:
+            return ""
         at, key = position(page[-1])
-        return page, self._tokens.seal(self._listing, [at.isoformat(), str(key)])
+        return self._tokens.seal(self._listing, [at.isoformat(), str(key)])
 
 
 def page_size(requested: int, default: int, maximum: int) -> int:

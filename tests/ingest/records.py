@@ -25,6 +25,12 @@ def sealed_for(person: Person, table: str, row_id: str) -> bytes:
     return seal(WORDS, KEY, table=table, user_id=person.user_id, row_id=UUID(row_id))
 
 
+# As long as sealed words may be, and more of them than one answer may hold.
+LONGEST = b"\0\1k" + bytes(65_533)
+MANY = 70
+ANSWER_MAX_BYTES = 4 * 1024 * 1024
+
+
 def opened(sealed: bytes, person: Person, table: str, row_id: str) -> str:
     private_key = PRIVATE_KEY.private_bytes_raw()
     return unseal(sealed, private_key, table=table, user_id=person.user_id, row_id=UUID(row_id))

@@ -18,7 +18,18 @@ from quietus.ingest.v1.predictions_pb2 import (
 )
 from tests.conftest import MakeDatabase
 from tests.ingest import make
-from tests.ingest.records import WORDS, care_for, give_key, opened, refusal, sealed_for, written
+from tests.ingest.records import (
+    ANSWER_MAX_BYTES,
+    LONGEST,
+    MANY,
+    WORDS,
+    care_for,
+    give_key,
+    opened,
+    refusal,
+    sealed_for,
+    written,
+)
 from tests.ingest.suite import Person, Suite, running, service_token
 
 TABLE = "analysis_records"
@@ -95,6 +106,18 @@ async def test_the_same_content_again_gives_the_first_answer(suite: Suite) -> No
     assert await suite.count("audit_logs") == 1
     async with suite.database.read() as tx:
         assert await verify_chain(tx) == 1
+
+
+async def test_a_page_of_the_longest_words_is_an_answer_that_clients_take(suite: Suite) -> None:
+    person = suite.person()
+    recorded = [(await record(suite, person, request_for(sealed_input_text=LONGEST))).request_id for _ in range(MANY)]
+    stub, request, found = AnalysisServiceStub(suite.channel), analysis_pb2.ListAnalysesRequest(page_size=200), []
+    while not found or request.page_token:
+        response = await stub.ListAnalyses(request, metadata=person.metadata)
+        assert response.ByteSize() < ANSWER_MAX_BYTES
+        found += [analysis.request_id for analysis in response.analyses]
+        request.page_token = response.next_page_token
+    assert found == recorded[::-1]
 
 
 @pytest.mark.parametrize(

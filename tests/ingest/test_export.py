@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from libs.common.db.database import AnyRow
 from libs.common.rpc.drain import DrainSignal
 from libs.common.rpc.errors import AppError, reason_of
 from quietus.common.v1.options_pb2 import ROLE_USER
@@ -20,6 +21,7 @@ from services.ingest.messages import to_stored_prediction
 from services.ingest.service import exports as exports_module
 from services.ingest.service.exports import PART_PREDICTIONS, ExportLimits, Exports, Part, Place
 from services.ingest.store import predictions
+from services.ingest.store.pages import Page
 from services.ingest.vocabulary import Modality
 from tests.conftest import MakeDatabase
 from tests.ingest import filling, make
@@ -183,7 +185,7 @@ async def test_a_client_that_does_not_read_grows_nothing(suite: Suite, monkeypat
     pages = 0
     page = predictions.page
 
-    async def counted(*arguments: object) -> predictions.Page:
+    async def counted(*arguments: object) -> Page[AnyRow]:
         nonlocal pages
         pages += 1
         return await page(*arguments)  # type: ignore[arg-type]

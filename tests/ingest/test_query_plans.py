@@ -16,6 +16,7 @@ from libs.common.db.roles import dsn_for, slice_role
 from libs.common.people import Person
 from libs.common.people.access import InCareOf
 from services.ingest.store import analyses, video_events, video_sessions, voice
+from services.ingest.store.pages import PAGE_BYTES
 from services.ingest.vocabulary import VideoSessionStatus
 from tests.ingest import million
 from tests.support import postgres
@@ -47,19 +48,19 @@ ACTIVE = VideoSessionStatus.ACTIVE
 LISTINGS: dict[str, tuple[str, Listing]] = {
     "analyses of a person": (
         "idx_analysis_records_user_id",
-        lambda tx: analyses.page(tx, PERSON.user_id, ANALYSES(), None, PAGE),
+        lambda tx: analyses.page(tx, PERSON.user_id, ANALYSES(), None, PAGE, PAGE_BYTES),
     ),
     "analyses of a person, a later page": (
         "idx_analysis_records_user_id",
-        lambda tx: analyses.page(tx, PERSON.user_id, ANALYSES(), BEFORE, PAGE),
+        lambda tx: analyses.page(tx, PERSON.user_id, ANALYSES(), BEFORE, PAGE, PAGE_BYTES),
     ),
     "analyses of a person with a label": (
         "idx_analysis_records_user_id",
-        lambda tx: analyses.page(tx, PERSON.user_id, ANALYSES("low_mood"), None, PAGE),
+        lambda tx: analyses.page(tx, PERSON.user_id, ANALYSES("low_mood"), None, PAGE, PAGE_BYTES),
     ),
     "analyses of a person in a week": (
         "idx_analysis_records_user_id",
-        lambda tx: analyses.page(tx, PERSON.user_id, ANALYSES(**LAST_WEEK), None, PAGE),
+        lambda tx: analyses.page(tx, PERSON.user_id, ANALYSES(**LAST_WEEK), None, PAGE, PAGE_BYTES),
     ),
     "video sessions of a person": (
         "idx_video_sessions_user_id",
@@ -105,11 +106,11 @@ LISTINGS: dict[str, tuple[str, Listing]] = {
     ),
     "voice sessions of a person": (
         "idx_voice_sessions_user_id",
-        lambda tx: voice.page(tx, PERSON.user_id, None, PAGE),
+        lambda tx: voice.page(tx, PERSON.user_id, None, PAGE, PAGE_BYTES),
     ),
     "voice sessions of a person, a later page": (
         "idx_voice_sessions_user_id",
-        lambda tx: voice.page(tx, PERSON.user_id, BEFORE, PAGE),
+        lambda tx: voice.page(tx, PERSON.user_id, BEFORE, PAGE, PAGE_BYTES),
     ),
     "voice sessions that are cleaned up": (
         "idx_voice_sessions_extracted",

@@ -20,7 +20,18 @@ from quietus.ingest.v1.voice_pb2_grpc import VoiceServiceStub
 from services.ingest.cleaning import VoiceCleaner
 from tests.conftest import MakeDatabase
 from tests.ingest import make
-from tests.ingest.records import WORDS, care_for, give_key, opened, refusal, sealed_for, written
+from tests.ingest.records import (
+    ANSWER_MAX_BYTES,
+    LONGEST,
+    MANY,
+    WORDS,
+    care_for,
+    give_key,
+    opened,
+    refusal,
+    sealed_for,
+    written,
+)
 from tests.ingest.suite import Person, Suite, running, service_token
 from tests.ingest.test_store import backfilled, of_person, told
 
@@ -104,6 +115,20 @@ async def test_a_voice_session_is_kept_as_it_came(suite: Suite) -> None:
         row = await tx.fetch_one(f"SELECT * FROM {TABLE}")  # noqa: S608 - a table of ours
     assert (row.duration_seconds, row.voice_emotion) == (90, "hopeless")
     assert set(row.voice_features) == {"prosodic", "spectral", "temporal"}
+
+
+async def test_a_page_of_the_longest_words_is_an_answer_that_clients_take(suite: Suite) -> None:
+    person = suite.person()
+    recorded = [
+        (await record(suite, person, request_for(sealed_transcript=LONGEST))).voice_session_id for _ in range(MANY)
+    ]
+    stub, request, found = VoiceServiceStub(suite.channel), voice_pb2.ListVoiceSessionsRequest(page_size=200), []
+    while not found or request.page_token:
+        response = await stub.ListVoiceSessions(request, metadata=person.metadata)
+        assert response.ByteSize() < ANSWER_MAX_BYTES
+        found += [session.voice_session_id for session in response.sessions]
+        request.page_token = response.next_page_token
+    assert found == recorded[::-1]
 
 
 async def test_the_same_content_again_gives_the_first_answer_and_is_told_once(suite: Suite) -> None:

@@ -1,6 +1,5 @@
 """Keeps and shows analyses of single texts."""
 
-from collections.abc import Sequence
 from uuid import UUID
 
 from libs.common.clock import Clock
@@ -18,6 +17,7 @@ from services.ingest.service.callers import actor_of, user_id_of
 from services.ingest.service.words import WordKeeper
 from services.ingest.store import analyses
 from services.ingest.store.analyses import Filter
+from services.ingest.store.pages import PAGE_BYTES, Page
 
 
 class Analyses:
@@ -62,10 +62,10 @@ class Analyses:
 
     async def page(
         self, caller: Caller, anonymous_id: str, wanted: Filter, before: Position | None, limit: int
-    ) -> Sequence[Analysis]:
+    ) -> Page[Analysis]:
         async with self._database.read() as tx:
             person = await self._access.person_for(tx, caller, anonymous_id)
-            return await analyses.page(tx, person.user_id, wanted, before, limit)
+            return await analyses.page(tx, person.user_id, wanted, before, limit, PAGE_BYTES)
 
 
 async def _same(tx: Transaction, asked: Analysis) -> Analysis:

@@ -13,10 +13,10 @@ from libs.common.rpc.drain import DrainSignal
 from libs.common.rpc.errors import AppError, ErrorKind
 from services.ingest.service.sessions import Sessions
 from services.ingest.store import predictions
+from services.ingest.store.pages import PAGE_BYTES
 from services.ingest.vocabulary import Modality
 
 PART_PREDICTIONS = 500
-PART_TRANSCRIPT_BYTES = 1024 * 1024
 # Pages that are read at the same time.
 READS = 1
 RETRY_AFTER_SECONDS = 5.0
@@ -97,7 +97,7 @@ class Exports:
             while has_more:
                 async with self._reads, self._database.read() as tx:
                     rows, has_more = await predictions.page(
-                        tx, modality, session_id, place.after, PART_PREDICTIONS, PART_TRANSCRIPT_BYTES
+                        tx, modality, session_id, place.after, PART_PREDICTIONS, PAGE_BYTES
                     )
                 if rows:
                     place = place.behind(rows)

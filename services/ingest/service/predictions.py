@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 from libs.common.db.availability import Availability
-from libs.common.db.database import Database
+from libs.common.db.database import AnyRow, Database
 from libs.common.rpc.caller import Caller
 from libs.common.rpc.errors import AppError
 from libs.common.rpc.validation import parser
@@ -22,12 +22,9 @@ from services.ingest.service.sessions import Sessions
 from services.ingest.service.stream import PredictionStream, StreamLimits
 from services.ingest.sessions import Session
 from services.ingest.store import predictions, sealing_keys
-from services.ingest.store.predictions import Page
+from services.ingest.store.pages import PAGE_BYTES, Page
 from services.ingest.unsealed import Sealer
 from services.ingest.vocabulary import Modality
-
-# So that an answer stays below what clients take by default, 4 MiB.
-PAGE_TRANSCRIPT_BYTES = 1024 * 1024
 
 _parse_batch = parser(PredictionBatch)
 
@@ -85,10 +82,12 @@ class Predictions:
             keys = await sealing_keys.find(tx, [user_id])
         return SessionBatches(session, sender.first_number, Sealer(user_id, keys.get(user_id)))
 
-    async def page(self, caller: Caller, session_id: UUID, modality: Modality, after: UUID | None, limit: int) -> Page:
+    async def page(
+        self, caller: Caller, session_id: UUID, modality: Modality, after: UUID | None, limit: int
+    ) -> Page[AnyRow]:
         async with self._database.read() as tx:
             await self._sessions.readable(tx, caller, session_id)
-            return await predictions.page(tx, modality, session_id, after, limit, PAGE_TRANSCRIPT_BYTES)
+            return await predictions.page(tx, modality, session_id, after, limit, PAGE_BYTES)
 
 
 class _SingleBatch(Lane):

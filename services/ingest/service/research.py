@@ -14,14 +14,14 @@ from libs.common.rpc.errors import AppError, ErrorKind
 from quietus.common.v1.feed_pb2 import GetFeedResponse
 from services.ingest.research import Months, Report, dataset_of
 from services.ingest.store import predictions, research
+from services.ingest.store.pages import PAGE_BYTES
 from services.ingest.store.research import SessionStart
 from services.ingest.vocabulary import Modality
 
 PAGE_PEOPLE = 100
 PAGE_SESSIONS = 100
-PAGE_PREDICTIONS = 1_000
 # Of text fewer: transcripts are read with their rows, and left out.
-PAGE_TRANSCRIPT_BYTES = 1024 * 1024
+PAGE_PREDICTIONS = 1_000
 CURRENT_WAITS = 20
 CURRENT_WAIT_SECONDS = 0.5
 
@@ -133,7 +133,7 @@ class ResearchExport:
                 while has_more:
                     async with self.database.read() as tx:
                         rows, has_more = await predictions.page(
-                            tx, modality, session.session_id, after, PAGE_PREDICTIONS, PAGE_TRANSCRIPT_BYTES
+                            tx, modality, session.session_id, after, PAGE_PREDICTIONS, PAGE_BYTES
                         )
                     for row in rows:
                         sink.add(person.anonymous_id, session, modality, row)

@@ -1,7 +1,7 @@
 """Keeps and shows voice sessions, until everything was learned from them."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import timedelta
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from services.ingest.sealing import Words
 from services.ingest.service.callers import actor_of, user_id_of
 from services.ingest.service.words import WordKeeper
 from services.ingest.store import voice
+from services.ingest.store.pages import PAGE_BYTES, Page
 from services.ingest.voice import VoiceContent, VoiceSession
 
 RESOURCE = "voice_session"
@@ -76,12 +77,10 @@ class VoiceSessions:
         assert session is not None
         return session
 
-    async def page(
-        self, caller: Caller, anonymous_id: str, before: Position | None, limit: int
-    ) -> Sequence[VoiceSession]:
+    async def page(self, caller: Caller, anonymous_id: str, before: Position | None, limit: int) -> Page[VoiceSession]:
         async with self._database.read() as tx:
             person = await self._access.person_for(tx, caller, anonymous_id)
-            return await voice.page(tx, person.user_id, before, limit)
+            return await voice.page(tx, person.user_id, before, limit, PAGE_BYTES)
 
     async def mark_extracted(self, caller: Caller, voice_session_ids: Collection[UUID]) -> int:
         """How many weren't marked before. Audited once for each person."""

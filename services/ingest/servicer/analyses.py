@@ -50,9 +50,9 @@ class AnalysisServicer(analysis_pb2_grpc.AnalysisServiceServicer):
             to_datetime(request.end_time) if request.HasField("end_time") else None,
         )
         before = pages.after(request.page_token)
-        found = await self._analyses.page(current_caller(), request.anonymous_id, wanted, before, size + 1)
-        page, token = pages.cut(found, size, lambda item: (item.content.analyze_time, item.request_id))
-        return analysis_pb2.ListAnalysesResponse(analyses=map(to_analysis, page), next_page_token=token)
+        found = await self._analyses.page(current_caller(), request.anonymous_id, wanted, before, size)
+        token = pages.after_last(*found, lambda item: (item.content.analyze_time, item.request_id))
+        return analysis_pb2.ListAnalysesResponse(analyses=map(to_analysis, found.items), next_page_token=token)
 
 
 def _content(request: analysis_pb2.RecordAnalysisRequest) -> AnalysisContent:

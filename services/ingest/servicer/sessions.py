@@ -101,10 +101,10 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         modality = Modality(request.modality)
         page = await self._predictions.page(current_caller(), UUID(request.session_id), modality, after, size)
         response = ingest_pb2.ListPredictionsResponse(
-            predictions=[to_stored_prediction(modality, row) for row in page.rows]
+            predictions=[to_stored_prediction(modality, row) for row in page.items]
         )
         if page.has_more:
-            response.next_page_token = self._page_tokens.seal(scope, [str(page.rows[-1].chunk_id)])
+            response.next_page_token = self._page_tokens.seal(scope, [str(page.items[-1].chunk_id)])
         return response
 
     # Uses the context, because only so can a write be given up.

@@ -47,9 +47,9 @@ class VoiceServicer(voice_pb2_grpc.VoiceServiceServicer):
         pages = pages_of(self._page_tokens, request)
         size = page_size(request.page_size, PAGE_DEFAULT, PAGE_MAX)
         before = pages.after(request.page_token)
-        found = await self._sessions.page(current_caller(), request.anonymous_id, before, size + 1)
-        page, token = pages.cut(found, size, lambda item: (item.content.start_time, item.voice_session_id))
-        return voice_pb2.ListVoiceSessionsResponse(sessions=map(to_voice_session, page), next_page_token=token)
+        found = await self._sessions.page(current_caller(), request.anonymous_id, before, size)
+        token = pages.after_last(*found, lambda item: (item.content.start_time, item.voice_session_id))
+        return voice_pb2.ListVoiceSessionsResponse(sessions=map(to_voice_session, found.items), next_page_token=token)
 
     async def MarkPatternsExtracted(
         self, request: voice_pb2.MarkPatternsExtractedRequest, context: ServicerContext

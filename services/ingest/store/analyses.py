@@ -1,6 +1,5 @@
 """Analyses: found by id (primary key), listed by idx_analysis_records_user_id."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -12,6 +11,7 @@ from libs.common.db.database import AnyRow, Transaction
 from libs.common.pagination import Position
 from services.ingest.analyses import Analysis, AnalysisContent
 from services.ingest.sealing import Sealed
+from services.ingest.store.pages import Page, page_of, within_bytes
 from services.ingest.store.times import between
 from services.ingest.tables import ANALYSIS_RECORDS, METADATA
 from services.ingest.vocabulary import TranscriptState
@@ -57,9 +57,11 @@ async def find(tx: Transaction, request_id: UUID) -> Analysis | None:
 
 
 async def page(
-    tx: Transaction, user_id: UUID, wanted: Filter, before: Position | None, limit: int
-) -> Sequence[Analysis]:
-    """Newest first; `before` is the analyze_time and id of the last one of the page before."""
+    tx: Transaction, user_id: UUID, wanted: Filter, before: Position | None, limit: int, words_bytes: int
+) -> Page[Analysis]:
+    """Newest first: at most `limit`, and at most one after `words_bytes` of sealed words. `before` is the analyze_time
+    and id of the last one of the page before.
+    """
     columns = ANALYSIS_RECORDS.c
     statement = _SELECT.where(
         columns.user_id == user_id, *between(columns.analyzed_at, wanted.start_time, wanted.end_time)
@@ -68,8 +70,10 @@ async def page(
         statement = statement.where(columns.predicted_label == wanted.predicted_label)
     if before is not None:
         statement = statement.where(tuple_(columns.analyzed_at, columns.id) < before)
-    statement = statement.order_by(columns.analyzed_at.desc(), columns.id.desc()).limit(limit)
-    return [_analysis(row) for row in await tx.fetch_all(statement)]
+    statement = statement.order_by(columns.analyzed_at.desc(), columns.id.desc()).limit(limit + 1)
+    statement = within_bytes(statement, "input_text", ["analyzed_at", "id"], words_bytes, newest_first=True)
+    found = page_of(await tx.fetch_all(statement), limit)
+    return Page([_analysis(row) for row in found.items], found.has_more)
 
 
 def _analysis(row: AnyRow) -> Analysis:

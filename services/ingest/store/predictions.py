@@ -13,6 +13,7 @@ from quietus_edge.ids import EPOCH
 from services.ingest.content.chunk import interval
 from services.ingest.grouping import ChunkKey
 from services.ingest.store import rows
+from services.ingest.store.pages import Page, page_of, within_bytes
 from services.ingest.tables import AUDIO_PREDICTIONS, SCHEMA, SESSIONS, TEXT_PREDICTIONS, VISION_PREDICTIONS
 from services.ingest.vocabulary import Modality
 
@@ -91,19 +92,14 @@ def _interval(start: datetime, end: datetime) -> bytes:
     return interval((start - EPOCH) // EPOCH.resolution, (end - EPOCH) // EPOCH.resolution)
 
 
-class Page(NamedTuple):
-    rows: Sequence[AnyRow]
-    has_more: bool
-
-
 async def page(
     tx: Transaction, modality: Modality, session_id: UUID, after: UUID | None, limit: int, transcript_bytes: int
-) -> Page:
+) -> Page[AnyRow]:
     """By chunk id: at most `limit`, and of text at most one after `transcript_bytes` of transcripts."""
     found = await tx.fetch_all(page_statement(modality, session_id, after, limit, transcript_bytes))
-    if len(found) > limit:
-        return Page(found[:limit], has_more=True)
-    return Page(found, has_more=bool(found) and modality is Modality.TEXT and found[-1].has_next)
+    if modality is Modality.TEXT:
+        return page_of(found, limit)
+    return Page(found[:limit], has_more=len(found) > limit)
 
 
 def page_statement(
@@ -117,15 +113,7 @@ def page_statement(
     statement = statement.order_by(table.c.chunk_id).limit(limit + 1)
     if modality is not Modality.TEXT:
         return statement
-    # The length of a large transcript is known without reading it, so that only what is answered is read.
-    next_rows = statement.subquery()
-    by_chunk = next_rows.c.chunk_id
-    sizes = func.sum(func.octet_length(next_rows.c.transcript)).over(order_by=by_chunk, rows=(None, -1))
-    measured = select(
-        next_rows, sizes.label("bytes_before"), func.lead(True, 1, False).over(order_by=by_chunk).label("has_next")
-    ).subquery()
-    fits = func.coalesce(measured.c.bytes_before, 0) < transcript_bytes
-    return select(measured).where(fits).order_by(measured.c.chunk_id)
+    return within_bytes(statement, "transcript", ["chunk_id"], transcript_bytes, newest_first=False)
 
 
 async def of_session(tx: Transaction, modality: Modality, session_id: UUID) -> Sequence[AnyRow]:

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from libs.common.db.database import AnyRow, Transaction
 from libs.common.pagination import Position
 from services.ingest.sealing import Sealed
+from services.ingest.store.pages import Page, page_of, within_bytes
 from services.ingest.tables import METADATA, VOICE_SESSIONS
 from services.ingest.vocabulary import TranscriptState
 from services.ingest.voice import VoiceContent, VoiceSession
@@ -54,13 +55,20 @@ async def find(tx: Transaction, voice_session_id: UUID) -> VoiceSession | None:
     return None if row is None else _session(row)
 
 
-async def page(tx: Transaction, user_id: UUID, before: Position | None, limit: int) -> Sequence[VoiceSession]:
-    """Newest start first; `before` is the start and id of the last session of the page before."""
+async def page(
+    tx: Transaction, user_id: UUID, before: Position | None, limit: int, words_bytes: int
+) -> Page[VoiceSession]:
+    """Newest start first: at most `limit`, and at most one after `words_bytes` of sealed words. `before` is the start
+    and id of the last session of the page before.
+    """
     statement = _SELECT.where(COLUMNS.user_id == user_id)
     if before is not None:
         statement = statement.where(tuple_(COLUMNS.session_start, COLUMNS.session_id) < before)
-    statement = statement.order_by(COLUMNS.session_start.desc(), COLUMNS.session_id.desc()).limit(limit)
-    return [_session(row) for row in await tx.fetch_all(statement)]
+    statement = statement.order_by(COLUMNS.session_start.desc(), COLUMNS.session_id.desc()).limit(limit + 1)
+    order = ["session_start", "session_id"]
+    statement = within_bytes(statement, "transcript_encrypted", order, words_bytes, newest_first=True)
+    found = page_of(await tx.fetch_all(statement), limit)
+    return Page([_session(row) for row in found.items], found.has_more)
 
 
 async def by_receive_time(tx: Transaction, user_id: UUID) -> Sequence[VoiceSession]:
