@@ -218,7 +218,7 @@ async def test_only_its_owner_reads_the_file(tmp_path: Path) -> None:
     async with spool_at(tmp_path / "spool") as spool:
         await append(spool, await new_session(spool))
         modes = {one.name: one.stat().st_mode & 0o777 for one in files_in(tmp_path) if ".lock" not in one.name}
-        assert modes == dict.fromkeys(("spool", "spool-wal", "spool-shm"), 0o600)
+        assert modes == dict.fromkeys(("spool", "spool-wal", "spool-shm", "spool.mark"), 0o600)
 
 
 async def test_a_full_disk_is_said_and_nothing_before_it_is_lost(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from quietus_edge.sender import Sender
 from quietus_edge.session import Session
 from quietus_edge.settings import Limits
 from quietus_edge.spool import Joined, Spool, Store
+from quietus_edge.spool.store import SENDER_ID
 from quietus_edge.status import Problem, Refused, Reports, Status
 from quietus_edge.vitals import Vitals
 
@@ -79,6 +80,9 @@ class EdgeClient:
                 f"the spool was broken and lies at {self._spool.moved_aside} now; {kept} predictions of it were whole"
             )
             self._reports.tell(Problem("SPOOL_BROKEN", moved))
+        if self._spool.is_older:
+            lost = "the spool is an older one than it was: what was recorded or acknowledged last is no longer in it"
+            self._reports.tell(Problem("SPOOL_WENT_BACK", lost))
         for key in await self._spool.run(_end_what_a_dead_process_left):
             self._sender.wake(key)
         return self
@@ -144,11 +148,13 @@ class EdgeClient:
 
 
 def _sender_id(store: Store) -> str:
-    """Made with the spool: another spool counts its batches for itself, on the same device too."""
-    sender_id = store.fact("sender_id")
+    """Made with the spool, and when it went back: another spool counts its batches for itself, on the same device
+    too.
+    """
+    sender_id = store.fact(SENDER_ID)
     if sender_id is None:
         sender_id = str(uuid4()).encode()
-        store.set_fact("sender_id", sender_id)
+        store.set_fact(SENDER_ID, sender_id)
     return sender_id.decode()
 
 

@@ -111,6 +111,7 @@ def spool_status(path: Path) -> dict[str, Any]:
         "refused": totals.reasons("refused"),
         "dropped": totals.reasons("dropped"),
         "transcripts_discarded": totals.count("transcripts_discarded"),
+        "spool_went_back": totals.count("gone_back"),
     }
 
 

@@ -35,6 +35,7 @@ class Status:
     """Where a client stands. Counts are of predictions, since the spool was made.
 
     `state` is idle (nothing waits), sending, unreachable (it tries again by itself) or blocked (see `reason`).
+    `spool_went_back`: how often the spool was found to be an older one than it had been.
     """
 
     state: State
@@ -49,6 +50,7 @@ class Status:
     transcripts_discarded: int
     can_seal: bool
     broken_spool_moved_to: str | None
+    spool_went_back: int = 0
     clock_skew_seconds: float | None = None
     clock_uncertainty_seconds: float | None = None
 
@@ -122,6 +124,7 @@ class Reports:
             transcripts_discarded=totals.count("transcripts_discarded"),
             can_seal=can_seal,
             broken_spool_moved_to=moved_to,
+            spool_went_back=totals.count("gone_back"),
             clock_skew_seconds=self.clock.skew_seconds if self.clock else None,
             clock_uncertainty_seconds=self.clock.uncertainty_seconds if self.clock else None,
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from quietus_edge.errors import EdgeError, SpoolLockedError
 from quietus_edge.spool import schema
+from quietus_edge.spool.mark import Mark
 from quietus_edge.spool.salvage import salvage
 
 # The last one: tables are no longer there, or hold what isn't even text.
@@ -23,6 +24,7 @@ class OpenFile:
 
     connection: sqlite3.Connection
     lock: sqlite3.Connection
+    mark: Mark
     moved_aside: Path | None
 
     def close(self) -> None:
@@ -40,9 +42,10 @@ def open_file(path: Path) -> OpenFile:
     try:
         if _salvaged(path).exists() and not path.exists():  # its salvage was interrupted when it was done
             _salvaged(path).rename(path)
+        mark = Mark(path)
         _make_private(path)
         moved_aside = None if _is_sound(path) else _renew(path)
-        return OpenFile(_connect(path), lock, moved_aside)
+        return OpenFile(_connect(path), lock, mark, moved_aside)
     except (OSError, sqlite3.Error) as error:
         lock.close()
         raise EdgeError(f"the spool {path} can't be opened: {error}") from error

@@ -18,6 +18,8 @@ ROW_OVERHEAD_BYTES = 256
 MOST_RECORDS_IN_A_BATCH = 32
 DROPPED_OLDEST = "SPOOL_FULL_OLDEST_DROPPED"
 DROPPED_NEWEST = "SPOOL_FULL_NEWEST_REFUSED"
+SENDER_ID = "sender_id"
+COMMITS, GONE_BACK = ("commits", ""), ("gone_back", "")
 
 
 def _joined_fact(session_id: UUID) -> str:
@@ -44,6 +46,24 @@ class Store:
 
     def totals(self) -> Totals:
         return Totals(self._waiting, self._sessions, self._used_bytes, dict(self._counters))
+
+    # the spool itself
+
+    @property
+    def commits(self) -> int:
+        """That changed something."""
+        return self._counters[COMMITS]
+
+    def count_commit(self) -> None:
+        self._count(*COMMITS, 1)
+
+    def go_on_from(self, commits: int) -> None:
+        """Some of so many were lost. Batches that are numbered from here on are another sender's: numbers that were
+        lost are taken, and what is numbered alike is taken for the same.
+        """
+        self._db.execute("DELETE FROM facts WHERE name = ?", (SENDER_ID,))
+        self._count(*GONE_BACK, 1)
+        self._count(*COMMITS, commits - self.commits)
 
     # sessions
 

@@ -12,7 +12,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from quietus_edge.errors import EdgeError, SpoolBrokenError, SpoolFullError
-from quietus_edge.spool.file import open_file
+from quietus_edge.spool.file import OpenFile, open_file
 from quietus_edge.spool.rows import Totals
 from quietus_edge.spool.store import Store
 
@@ -32,11 +32,12 @@ class Spool:
     """A durable store of records on the device. Open it, `run` steps on its Store, close it.
 
     `totals` is what the last commit left; `moved_aside` is where a broken file went when this one was opened. What was
-    whole in it is in this one.
+    whole in it is in this one. `is_older`: commits that had been made were no longer there.
     """
 
     totals: Totals
     moved_aside: Path | None
+    is_older: bool
 
     def __init__(self, path: Path, max_bytes: int) -> None:
         self._path = path
@@ -70,6 +71,7 @@ class Spool:
         try:
             file = open_file(self._path)
             store = Store(file.connection, self._max_bytes)
+            self.is_older = _goes_back(file, store)
         except Exception as error:  # whatever it is, open() must hear of it
             opened.set_exception(error)
             return
@@ -78,7 +80,7 @@ class Spool:
         opened.set_result(None)
         while asked := self._queue.get():
             group, closing = self._gather(asked)
-            self._commit(file.connection, store, group)
+            self._commit(file, store, group)
             if closing:
                 break
         file.close()
@@ -96,7 +98,9 @@ class Spool:
             group.append(asked)
         return group, False
 
-    def _commit(self, connection: sqlite3.Connection, store: Store, asked_for: list[_Asked]) -> None:
+    def _commit(self, file: OpenFile, store: Store, asked_for: list[_Asked]) -> None:
+        connection = file.connection
+        changes = connection.total_changes
         group = [asked for asked in asked_for if asked.answer.set_running_or_notify_cancel()]
         outcomes: list[tuple[Any, EdgeError | None]] = []
         try:
@@ -106,7 +110,10 @@ class Spool:
                     outcomes.append((asked.step(store), None))
                 except EdgeError as error:
                     outcomes.append((None, error))
+            if connection.total_changes != changes:
+                store.count_commit()
             connection.execute("COMMIT")
+            file.mark.set(store.commits)
         except BaseException as error:
             with suppress(sqlite3.Error):  # a file that can't even be read fails the next step too
                 if connection.in_transaction:
@@ -119,6 +126,20 @@ class Spool:
                 asked.answer.set_exception(failure)
             else:
                 asked.answer.set_result(result)
+
+
+def _goes_back(file: OpenFile, store: Store) -> bool:
+    """Whether the spool lacks commits that its mark tells of; then it is made fit to go on from here. Of one that was
+    broken that is known already.
+    """
+    commits = file.mark.commits()
+    if file.moved_aside or commits <= store.commits:
+        file.mark.set(store.commits)
+        return False
+    with file.connection:
+        file.connection.execute("BEGIN IMMEDIATE")
+        store.go_on_from(commits)
+    return True
 
 
 def _explained(error: BaseException) -> EdgeError:
