@@ -44,6 +44,9 @@ class FakeSuite(
         self.acknowledge = asyncio.Event()
         self.acknowledge.set()
         self.drain_after_batches: int | None = None
+        # The next batch is taken, but not acknowledged: its stream breaks, and the session takes nothing more.
+        self.ends_unacknowledged = False
+        self.kept: dict[str, list[Any]] = {}
         self.started: dict[str, datetime] = {}
         self.ended: dict[str, datetime] = {}
         self.stored: Counter[tuple[str, str, str]] = Counter()
@@ -102,6 +105,13 @@ class FakeSuite(
         self.ended[request.session_id] = request.end_time.ToDatetime(tzinfo=UTC)
         return ingest.EndSessionResponse()
 
+    async def ExportSession(self, request: ingest.ExportSessionRequest, context: Any) -> AsyncIterator[Any]:
+        await self._enter("ExportSession", context)
+        for prediction in self.kept.get(request.session_id, ()):
+            stored = ingest.StoredPrediction(prediction=prediction)
+            yield ingest.ExportSessionResponse(predictions=ingest.ExportedPredictions(predictions=[stored]))
+        yield ingest.ExportSessionResponse(summary=ingest.ExportSummary())
+
     async def StreamPredictions(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
         await self._enter("StreamPredictions", context)
         opening = (await anext(requests)).open
@@ -120,6 +130,10 @@ class FakeSuite(
                     continue
                 await self.acknowledge.wait()
                 outcome = self._take(session_id, request.batch)
+                if self.ends_unacknowledged:
+                    self.ends_unacknowledged = False
+                    self.fail_next("StreamPredictions", grpc.StatusCode.FAILED_PRECONDITION, "SESSION_ENDED")
+                    await abort(context, grpc.StatusCode.UNAVAILABLE, "")
                 acknowledgement = ingest.Acknowledgement(
                     through_batch_number=request.batch.batch_number, credit=self.credit
                 )
@@ -152,6 +166,7 @@ class FakeSuite(
                 outcome.accepted += 1
                 self.stored[key] += 1
                 self.predictions.append(prediction)
+                self.kept.setdefault(session_id, []).append(prediction)
         return outcome
 
     async def _enter(self, method: str, context: Any) -> None:

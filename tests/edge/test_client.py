@@ -225,6 +225,24 @@ async def test_what_a_session_lacks_that_takes_nothing_more_goes_on_under_a_new_
     assert problem.session_id != str(session.session_id)
 
 
+@pytest.mark.parametrize("more", [False, True])
+async def test_what_an_ended_session_has_already_goes_to_no_other(suite: FakeSuite, spool: Path, more: bool) -> None:
+    suite.ends_unacknowledged = True
+    tell, told = next_report()
+    async with client(suite, spool, on_problem=tell) as edge:
+        async with edge.session() as session:
+            await session.record(vision=vision(), audio=audio())
+            if more:
+                assert (await asyncio.wait_for(told.get(), 10)).reason == "SESSION_ENDED"
+                await session.record(vision=vision())
+        await edge.flush(10)
+        assert (edge.status().acknowledged, edge.status().dropped) == (3 if more else 2, {})
+    chunks = {(chunk, modality) for _, chunk, modality in suite.stored}
+    assert len(chunks) == len(suite.stored) == edge.status().acknowledged
+    if more:
+        assert len(session_ids(suite)) == 2
+
+
 async def test_a_session_that_the_server_lost_is_started_again(suite: FakeSuite, spool: Path) -> None:
     suite.fail_next("StreamPredictions", grpc.StatusCode.NOT_FOUND, "SESSION_NOT_FOUND")
     async with client(suite, spool) as edge:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import grpc
 
-from quietus.ingest.v1.ingest_pb2 import EndSessionRequest, StartSessionRequest
+from quietus.ingest.v1.ingest_pb2 import EndSessionRequest, ExportSessionRequest, StartSessionRequest
 from quietus_edge.connection import Connection
 from quietus_edge.errors import EdgeError, metadata_of, reason_of, retry_delay_seconds
 from quietus_edge.ids import uuid7
@@ -20,6 +20,7 @@ from quietus_edge.vitals import Vitals
 
 # Below this, a session out of bounds isn't the clock's fault: it is older than what the server keeps.
 SMALLEST_SKEW = timedelta(hours=1)
+EXPORT_SECONDS = 300.0
 
 
 class SessionSender:
@@ -167,10 +168,43 @@ class SessionSender:
 
     async def _go_on_elsewhere(self, session: SpooledSession) -> None:
         """The service takes nothing of the session any more; what it lacks becomes a session of its own."""
+        try:
+            await self._forget_what_is_there(session)
+        except grpc.RpcError as error:
+            if is_unreachable(error) or retry_delay_seconds(error) is not None:
+                self._reports.unreachable(reason_of(error) or error.code().name)
+                await asyncio.sleep(self._backoff.next_seconds())
+                return
+        left = await self._spool.run(lambda store: store.session(self._key))
+        if left is None or (left.end and not left.waiting_records):
+            return
         session_id = uuid7(session.start + (session.skew or timedelta(0)))
         await self._spool.run(lambda store: store.go_on_as(self._key, session_id))
         message = "the session has ended for the service; what it lacks goes under a new id"
         self._reports.tell(Problem("SESSION_ENDED", message, str(session_id)))
+
+    async def _forget_what_is_there(self, session: SpooledSession) -> None:
+        """Of batches that were sent and never acknowledged, lest a chunk be in two sessions. They are taken in order:
+        with the last one that is there, all before it are done with.
+        """
+        numbers = {
+            (prediction.chunk_id, prediction.WhichOneof("modality")): batch.number
+            for batch in await self._spool.run(lambda store: store.fixed_batches(self._key))
+            for prediction in batch.message.predictions
+        }
+        if not numbers:
+            return
+        through = 0
+        async for part in self._connection.ingest.ExportSession(
+            ExportSessionRequest(session_id=str(session.session_id)),
+            metadata=await self._connection.metadata(),
+            timeout=EXPORT_SECONDS,
+        ):
+            for stored in part.predictions.predictions:
+                place = stored.prediction.chunk_id, stored.prediction.WhichOneof("modality")
+                through = max(through, numbers.get(place, 0))
+        if through:
+            await self._spool.run(lambda store: store.acknowledge(self._key, through, 0, {}))
 
     def _progress(self) -> None:
         self._progressed = True
