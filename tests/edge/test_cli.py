@@ -1,7 +1,6 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 from quietus_edge.errors import InvalidInputError
 from quietus_edge.replay import check_file, read_lines, written
 from quietus_edge.simulation import generate
-from tests.edge.fake_suite import API_KEY, FakeSuite, running_suite
+from tests.edge.fake_suite import API_KEY, FakeSuite
 from tests.edge.make import environment
 
 COMMAND = Path(sys.executable).with_name("quietus-edge")
@@ -50,12 +49,6 @@ class CommandLine:
         path = self.folder / "chunks.jsonl"
         path.write_text("".join(json.dumps(line) + "\n" for line in lines))
         return path
-
-
-@pytest.fixture
-async def suite() -> AsyncIterator[FakeSuite]:
-    async with running_suite() as started:
-        yield started
 
 
 @pytest.fixture

@@ -1,11 +1,10 @@
 import asyncio
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tests.edge.fake_suite import FakeSuite, running_suite
+from tests.edge.fake_suite import FakeSuite
 from tests.edge.make import client, environment
 
 APP = """
@@ -23,12 +22,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-
-@pytest.fixture
-async def suite() -> AsyncIterator[FakeSuite]:
-    async with running_suite() as started:
-        yield started
 
 
 async def record_until_killed(suite: FakeSuite, spool: Path, chunks: int) -> list[str]:

@@ -25,21 +25,10 @@ from quietus_edge.errors import InvalidInputError
 from quietus_edge.ids import uuid7
 from quietus_edge.stream import PredictionStream
 from quietus_edge.vitals import Vitals
-from tests.edge.fake_suite import FakeSuite, running_suite
+from tests.edge.fake_suite import FakeSuite
 from tests.edge.make import FAST, client, vision
 
 BEATING = replace(FAST, heartbeat_seconds=0.02, stream_idle_seconds=0.05)
-
-
-@pytest.fixture
-async def suite() -> AsyncIterator[FakeSuite]:
-    async with running_suite() as suite:
-        yield suite
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Path:
-    return tmp_path / "spool"
 
 
 async def next_heartbeat(suite: FakeSuite) -> tuple[str, Heartbeat]:
