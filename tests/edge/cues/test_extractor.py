@@ -4,6 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Any
+from unicodedata import combining, normalize
 
 import pytest
 from hypothesis import example, given
@@ -17,7 +18,7 @@ from quietus_edge.cues import extract, lexicon
 from quietus_edge.cues.language import SWAHILI_SHAPE
 from quietus_edge.cues.lexicon import FILES, make_lexicon
 from quietus_edge.cues.phrases import SPAN_MAX_WORDS, Phrases
-from quietus_edge.cues.words import TEXT_MAX_CHARACTERS, words_of
+from quietus_edge.cues.words import MARKS_MAX, TEXT_MAX_CHARACTERS, stream_safe, words_of
 
 SENTENCES = tomllib.loads(Path(__file__).with_name("sentences.toml").read_text())
 
@@ -98,6 +99,24 @@ def test_a_text_that_is_all_idioms_and_danger_is_done_with() -> None:
 def test_a_swahili_shape_is_syllables_however_they_are_cut(word: str) -> None:
     syllables = re.compile(r"(?:[kwm]{0,3}[aei]{1,2}){2,}")
     assert (SWAHILI_SHAPE.fullmatch(word) is None) == (syllables.fullmatch(word) is None)
+
+
+@given(st.text(alphabet="a\u00e9\u0301\u0316\u0344\u0f73\u3099\uff9e", max_size=200))
+@example("a" + "\u0301\u0316" * 30_000)
+@example("\uff9e\u0301" * 30_000)
+def test_marks_on_one_letter_are_bounded(text: str) -> None:
+    marks = [
+        len(run) for run in re.findall(r"[\u0300-\u036f\u0f71-\u0f74\u3099]+", normalize("NFKD", stream_safe(text)))
+    ]
+    assert max(marks, default=0) <= 2 * MARKS_MAX + 1
+    if max((len(run) for run in re.findall(r"[^a\u00e9]+", text)), default=0) <= MARKS_MAX:
+        assert stream_safe(text) == text
+
+
+def test_no_other_letter_becomes_marks() -> None:
+    letters = [chr(code) for code in range(0x20000) if not combining(chr(code))]
+    become_marks = {letter for letter in letters if combining(normalize("NFKD", letter)[0])}
+    assert {letter for letter in become_marks if stream_safe(letter * 40) == letter * 40} == set()
 
 
 @pytest.mark.parametrize("language", ["en", "sw", "sw-x-sheng"])

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 
 # As many characters as a sealed transcript can have bytes; what lies behind is not looked at.
 TEXT_MAX_CHARACTERS = 65_536
+# On one letter.
+MARKS_MAX = 30
 
+# Letters that normalisation takes apart into marks alone.
+_BECOME_MARKS = frozenset("\u0f73\u0f75\u0f81\uff9e\uff9f")
 _APOSTROPHES = str.maketrans("\u2018\u2019\u02bc\u00b4`\u2032", "''''''")
 _PIECE = re.compile(r"\w+(?:'\w+)*|[.!?;:,\n\u2026]+|[\u2600-\u27bf\U0001f300-\U0001faff]")
 _REPEATED = re.compile(r"(.)\1{2,}")
@@ -25,7 +29,7 @@ class Words:
 
 def words_of(text: str, known: frozenset[str] = frozenset()) -> Words:
     """Letters that are drawn out ("sooo") are shortened to two, or to one where that makes a `known` word."""
-    plain = unicodedata.normalize("NFKC", text[:TEXT_MAX_CHARACTERS])[:TEXT_MAX_CHARACTERS]
+    plain = unicodedata.normalize("NFKC", stream_safe(text[:TEXT_MAX_CHARACTERS]))[:TEXT_MAX_CHARACTERS]
     words: list[str] = []
     clauses: list[int] = []
     clause = 0
@@ -37,6 +41,21 @@ def words_of(text: str, known: frozenset[str] = frozenset()) -> Words:
             words.append(_shortened(word, known))
             clauses.append(clause)
     return Words(words, clauses)
+
+
+def stream_safe(text: str) -> str:
+    """Without marks beyond the thirtieth on one letter: to normalise them costs the square of their number.
+
+    Source of the limit: Unicode Standard Annex 15, Stream-Safe Text Format.
+    """
+    if text.isascii():
+        return text
+    kept, run = [], 0
+    for character in text:
+        run = run + 1 if unicodedata.combining(character) or character in _BECOME_MARKS else 0
+        if run <= MARKS_MAX:
+            kept.append(character)
+    return "".join(kept)
 
 
 def _parts(piece: str) -> Sequence[str]:
