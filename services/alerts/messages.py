@@ -19,7 +19,8 @@ def alert_message(alert: Alert) -> pb.Alert:
         delayed=alert.delayed,
         capture_time=to_timestamp(alert.capture_time),
         counselor_anonymous_id=alert.counselor_anonymous_id,
-        resolution_reason=_resolution_reason(alert.resolution_reason),
+        resolution_reason=resolution_reason(alert.resolution_reason),
+        noise_reason=noise_reason(alert.noise_reason),
         resolve_time=to_timestamp(alert.resolve_time) if alert.resolve_time else None,
         etag=str(alert.version),
         session_id=str(alert.session_id),
@@ -40,5 +41,9 @@ def event_message(sequence: int, event: AlertEvent) -> pb.AlertEvent:
     )
 
 
-def _resolution_reason(name: str) -> "pb.ResolutionReason.ValueType":
+def resolution_reason(name: str) -> "pb.ResolutionReason.ValueType":
     return pb.ResolutionReason.Value(f"RESOLUTION_REASON_{name.upper() or 'UNSPECIFIED'}")
+
+
+def noise_reason(name: str) -> "pb.NoiseReason.ValueType":
+    return pb.NoiseReason.Value(f"NOISE_REASON_{name.upper() or 'UNSPECIFIED'}")

@@ -1,5 +1,6 @@
 """What the slice holds, as plain values."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -27,6 +28,7 @@ class Alert:
     counselor_id: UUID | None
     counselor_anonymous_id: str
     resolution_reason: str
+    noise_reason: str
     resolve_time: datetime | None
 
 
@@ -43,6 +45,16 @@ class AlertEvent:
     counselor_id: UUID | None = None
     counselor_anonymous_id: str = ""
     request_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A resolved alert with what it rested on."""
+
+    alert: Alert
+    chunk_id: UUID  # of the result that opened it
+    fusion_session_ids: Sequence[UUID]  # in which fusion alarmed, by when it first did
+    patterns_alarmed: bool
 
 
 @dataclass(frozen=True, slots=True)

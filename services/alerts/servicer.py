@@ -91,6 +91,7 @@ class AlertServicer(AlertServiceServicer):
             request.etag,
             notes=request.notes,
             reason=_reason(request.reason),
+            noise_reason=_noise_reason(request),
         )
         return pb.ResolveAlertResponse(alert=alert_message(await self._duty.carry_out(current_caller(), command)))
 
@@ -99,6 +100,19 @@ def _reason(reason: "pb.ResolutionReason.ValueType") -> str:
     if reason not in pb.ResolutionReason.values():
         raise AppError(ErrorKind.INVALID_ARGUMENT, "INVALID_FIELD", "not a reason of the contract", field="reason")
     return pb.ResolutionReason.Name(reason).removeprefix("RESOLUTION_REASON_").lower()
+
+
+def _noise_reason(request: pb.ResolveAlertRequest) -> str:
+    if not request.noise_reason:
+        return ""
+    if request.reason != pb.RESOLUTION_REASON_FALSE_ALARM or request.noise_reason not in pb.NoiseReason.values():
+        raise AppError(
+            ErrorKind.INVALID_ARGUMENT,
+            "INVALID_FIELD",
+            "a reason of the contract, of a false alarm",
+            field="noise_reason",
+        )
+    return pb.NoiseReason.Name(request.noise_reason).removeprefix("NOISE_REASON_").lower()
 
 
 def _position_values(alert: Alert) -> tuple[int, str, str]:

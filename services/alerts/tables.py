@@ -71,6 +71,10 @@ RISK_ALERTS = Table(
     _moment("resolved_at"),
     Column("resolution_notes", LargeBinary),
     Column("resolution_reason", String(32)),
+    Column("noise_reason", String(32)),
+    # Of a resolved alert: the sessions in which fusion alarmed while it was open, and whether patterns did.
+    Column("fusion_session_ids", ARRAY(Uuid)),
+    Column("patterns_alarmed", Boolean),
     # The person's first alert is 1.
     Column("ordinal", Integer, nullable=False),
     Column("version", Integer, nullable=False),

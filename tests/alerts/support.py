@@ -22,11 +22,18 @@ SESSION = UUID("00000000-0000-7000-8000-00000000000a")
 
 
 def fused(
-    minute: int, level: Level, score: float, *, person: UUID = PERSON, revision: int = 1, cue: bool = False
+    minute: int,
+    level: Level,
+    score: float,
+    *,
+    person: UUID = PERSON,
+    session: UUID = SESSION,
+    revision: int = 1,
+    cue: bool = False,
 ) -> bytes:
     moment = to_timestamp(START + timedelta(minutes=minute))
     result = FusionResult(
-        session_id=str(SESSION),
+        session_id=str(session),
         chunk_id=str(UUID(int=1000 + minute)),
         revision=revision,
         capture_end_time=moment,
@@ -40,7 +47,7 @@ def fused(
     event = fusion_events.ChunksFused(
         user_id=str(person),
         anonymous_id=f"p_{person.int}",
-        session_id=str(SESSION),
+        session_id=str(session),
         receive_time=later,
         results=[result],
     )

@@ -10,9 +10,10 @@ from libs.common.db.database import Database, Transaction
 from libs.common.rpc.caller import Caller
 from libs.common.rpc.errors import AppError, ErrorKind
 from libs.common.security.keyring import Keyring
-from services.alerts.announcing import announce
+from services.alerts.announcing import announce, announce_case
 from services.alerts.records import Alert, AlertEvent
 from services.alerts.response import Act, after
+from services.alerts.risk import Source
 from services.alerts.store import alerts, facts
 
 RESPONSE_CONTEXT = "risk_alerts.counselor_response"
@@ -32,6 +33,7 @@ class Command:
     etag: str
     notes: str = field(default="", repr=False)
     reason: str = ""
+    noise_reason: str = ""  # of a false alarm
 
 
 class Duty:
@@ -99,6 +101,8 @@ class Duty:
                 raise AppError(ErrorKind.ABORTED, "ETAG_MISMATCH")
             await self._change(tx, caller, alert, command)
             await _audit(tx, caller, alert, f"alert.{command.act.value}")
+            if command.act is Act.RESOLVE:
+                await announce_case(tx, alert.alert_id)
             return await announce(tx, alert.alert_id)
 
     async def _change(self, tx: Transaction, caller: Caller, alert: Alert, command: Command) -> None:
@@ -115,6 +119,7 @@ class Duty:
             values["resolution_reason"] = command.reason
             values["resolution_notes"] = self._keyring.encrypt(command.notes, NOTES_CONTEXT) if command.notes else None
             values["resolved_at"] = now
+            values |= await _case(tx, alert, command)
         if not await alerts.change(tx, alert.alert_id, alert.version, values):
             raise AppError(ErrorKind.ABORTED, "ETAG_MISMATCH")
         event = AlertEvent(
@@ -147,6 +152,17 @@ def _counselor(caller: Caller) -> UUID:
     if caller.user_id is None:
         raise AppError(ErrorKind.PERMISSION_DENIED, "NOT_A_COUNSELOR")
     return caller.user_id
+
+
+async def _case(tx: Transaction, alert: Alert, command: Command) -> dict[str, object]:
+    """What the alert was and what it rested on, as it is known when it is resolved."""
+    ended = await alerts.last_resolution(tx, alert.user_id)
+    sessions = await facts.alarming(tx, alert.user_id, ended[1].resolve_time if ended else None)
+    return {
+        "noise_reason": command.noise_reason or None,
+        "fusion_session_ids": sessions[Source.FUSION],
+        "patterns_alarmed": bool(sessions[Source.PATTERNS]),
+    }
 
 
 async def _audit(tx: Transaction, caller: Caller, alert: Alert, action: str) -> None:

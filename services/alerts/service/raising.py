@@ -91,6 +91,7 @@ def _alert(user_id: UUID, ordinal: int, derived: OpenAlert, before: Alert | None
         counselor_id=None,
         counselor_anonymous_id="",
         resolution_reason="",
+        noise_reason="",
         resolve_time=None,
     )
 

@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, case, delete, insert, or_, select, tuple_, update
+from sqlalchemy import and_, bindparam, case, delete, insert, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from libs.common.db.database import Transaction
 from services.alerts.escalation import EventKind, Resolution
-from services.alerts.records import Alert, AlertEvent
+from services.alerts.records import Alert, AlertEvent, Case
 from services.alerts.response import State
 from services.alerts.risk import Level
 from services.alerts.tables import ALERT_EVENTS, METADATA, RISK_ALERTS
@@ -53,6 +53,7 @@ def _alert(row: Any) -> Alert:
         counselor_id=row.counselor_id,
         counselor_anonymous_id=row.counselor_anonymous_id or "",
         resolution_reason=row.resolution_reason or "",
+        noise_reason=row.noise_reason or "",
         resolve_time=row.resolved_at,
     )
 
@@ -230,6 +231,27 @@ async def all_alerts(tx: Transaction) -> list[Alert]:
     """Every alert, oldest first, for a backfill."""
     return [
         _alert(row) for row in await tx.fetch_all(ALERTS.order_by(RISK_ALERTS.c.created_at, RISK_ALERTS.c.alert_id))
+    ]
+
+
+async def cases(tx: Transaction, alert_ids: Sequence[UUID] | None = None) -> list[Case]:
+    """Resolved alerts with what they rested on: these, or all. Of one that was resolved before that was written down,
+    the session that opened it."""
+    opened = ALERT_EVENTS.alias()
+    statement = ALERTS.add_columns(opened.c.chunk_id).where(RISK_ALERTS.c.resolved)
+    statement = statement.join(
+        opened, and_(opened.c.alert_id == RISK_ALERTS.c.alert_id, opened.c.kind == EventKind.OPENED.value)
+    )
+    if alert_ids is not None:
+        statement = statement.where(RISK_ALERTS.c.alert_id.in_(alert_ids))
+    return [
+        Case(
+            alert=_alert(row),
+            chunk_id=row.chunk_id,
+            fusion_session_ids=(row.session_id,) if row.fusion_session_ids is None else tuple(row.fusion_session_ids),
+            patterns_alarmed=bool(row.patterns_alarmed),
+        )
+        for row in await tx.fetch_all(statement)
     ]
 
 

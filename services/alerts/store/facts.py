@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from libs.common.db.database import Transaction
@@ -12,6 +12,8 @@ from services.alerts.risk import Fact, Level, Source
 from services.alerts.tables import METADATA, RISK_FACTS
 
 USERS = METADATA.tables["alerts.users"]
+# Of a case: enough to judge it, and a bound on its row and its event.
+MOST_SESSIONS = 100
 
 
 async def lock_person(tx: Transaction, user_id: UUID) -> None:
@@ -72,3 +74,25 @@ async def alarmed(tx: Transaction, user_id: UUID, results: Sequence[tuple[Source
         )
     )
     return {row.session_id for row in await tx.fetch_all(statement)}
+
+
+async def alarming(tx: Transaction, user_id: UUID, moment: datetime | None) -> dict[Source, list[UUID]]:
+    """Sessions with alarming facts received after a moment, by who alarmed, in the order in which they first did; at
+    most MOST_SESSIONS of each.
+    """
+    first = func.min(RISK_FACTS.c.receive_time)
+    found: dict[Source, list[UUID]] = {}
+    for source in Source:
+        statement = (
+            select(RISK_FACTS.c.session_id)
+            .where(
+                RISK_FACTS.c.user_id == user_id, RISK_FACTS.c.source == source, RISK_FACTS.c.risk_level >= Level.HIGH
+            )
+            .group_by(RISK_FACTS.c.session_id)
+            .order_by(first, RISK_FACTS.c.session_id)
+            .limit(MOST_SESSIONS)
+        )
+        if moment is not None:
+            statement = statement.where(RISK_FACTS.c.receive_time > moment)
+        found[source] = [row.session_id for row in await tx.fetch_all(statement)]
+    return found

@@ -28,7 +28,7 @@ from quietus.common.v1 import options_pb2 as quietus_dot_common_dot_v1_dot_optio
 from quietus.common.v1 import types_pb2 as quietus_dot_common_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1equietus/alerts/v1/alerts.proto\x12\x11quietus.alerts.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fquietus/common/v1/options.proto\x1a\x1dquietus/common/v1/types.proto\"\xed\x03\n\x05\x41lert\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x02 \x01(\t\x12+\n\x05level\x18\x03 \x01(\x0e\x32\x1c.quietus.common.v1.RiskLevel\x12\r\n\x05score\x18\x04 \x01(\x01\x12\x14\n\x0crisk_factors\x18\x05 \x03(\t\x12\x16\n\x0einterpretation\x18\x06 \x01(\t\x12,\n\x05state\x18\x07 \x01(\x0e\x32\x1d.quietus.alerts.v1.AlertState\x12-\n\topen_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x64\x65layed\x18\t \x01(\x08\x12\x30\n\x0c\x63\x61pture_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1e\n\x16\x63ounselor_anonymous_id\x18\x0b \x01(\t\x12>\n\x11resolution_reason\x18\x0c \x01(\x0e\x32#.quietus.alerts.v1.ResolutionReason\x12\x30\n\x0cresolve_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x0e \x01(\t\x12\x12\n\nsession_id\x18\x0f \x01(\t\"\x91\x02\n\nAlertEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x05\x12/\n\x04kind\x18\x02 \x01(\x0e\x32!.quietus.alerts.v1.AlertEventKind\x12+\n\x05level\x18\x03 \x01(\x0e\x32\x1c.quietus.common.v1.RiskLevel\x12\r\n\x05score\x18\x04 \x01(\x01\x12.\n\nevent_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1e\n\x16\x63ounselor_anonymous_id\x18\x06 \x01(\t\x12\x0e\n\x06source\x18\x07 \x01(\t\x12\x12\n\nsession_id\x18\x08 \x01(\t\x12\x10\n\x08\x63hunk_id\x18\t \x01(\t\"/\n\x0fGetAlertRequest\x12\x1c\n\x08\x61lert_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02\x38\x01\"j\n\x10GetAlertResponse\x12\'\n\x05\x61lert\x18\x01 \x01(\x0b\x32\x18.quietus.alerts.v1.Alert\x12-\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x1d.quietus.alerts.v1.AlertEvent\"\x93\x01\n\x11ListAlertsRequest\x12\x1c\n\x0c\x61nonymous_id\x18\x01 \x01(\tB\x06\xfa\xbb\x18\x02 @\x12\x18\n\x10include_resolved\x18\x02 \x01(\x08\x12)\n\tpage_size\x18\x03 \x01(\x05\x42\x16\xfa\xbb\x18\x12\t\x00\x00\x00\x00\x00\x00\x00\x00\x11\x00\x00\x00\x00\x00\x00i@\x12\x1b\n\npage_token\x18\x04 \x01(\tB\x07\xfa\xbb\x18\x03 \x80\x08\"W\n\x12ListAlertsResponse\x12(\n\x06\x61lerts\x18\x01 \x03(\x0b\x32\x18.quietus.alerts.v1.Alert\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x14\n\x12WatchAlertsRequest\">\n\x13WatchAlertsResponse\x12\'\n\x05\x61lert\x18\x01 \x01(\x0b\x32\x18.quietus.alerts.v1.Alert\"q\n\x17\x41\x63knowledgeAlertRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02\x38\x01\x12\x1c\n\x08\x61lert_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02\x38\x01\x12\x18\n\x04\x65tag\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02 @\"C\n\x18\x41\x63knowledgeAlertResponse\x12\'\n\x05\x61lert\x18\x01 \x01(\x0b\x32\x18.quietus.alerts.v1.Alert\"\x91\x01\n\x15RespondToAlertRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02\x38\x01\x12\x1c\n\x08\x61lert_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02\x38\x01\x12\x18\n\x04\x65tag\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02 @\x12 \n\x05notes\x18\x04 \x01(\tB\x11\xe2\x41\x01\x02\xfa\xbb\x18\x05\x18\x01 \xa0\x1f\x80\xbc\x18\x01\"A\n\x16RespondToAlertResponse\x12\'\n\x05\x61lert\x18\x01 \x01(\x0b\x32\x18.quietus.alerts.v1.Alert\"\xc4\x01\n\x13ResolveAlertRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02\x38\x01\x12\x1c\n\x08\x61lert_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02\x38\x01\x12\x18\n\x04\x65tag\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02 @\x12\x39\n\x06reason\x18\x04 \x01(\x0e\x32#.quietus.alerts.v1.ResolutionReasonB\x04\xe2\x41\x01\x02\x12\x1a\n\x05notes\x18\x05 \x01(\tB\x0b\xfa\xbb\x18\x03 \xa0\x1f\x80\xbc\x18\x01\"?\n\x14ResolveAlertResponse\x12\'\n\x05\x61lert\x18\x01 \x01(\x0b\x32\x18.quietus.alerts.v1.Alert*\xb1\x01\n\nAlertState\x12\x1b\n\x17\x41LERT_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41LERT_STATE_TRIGGERED\x10\x01\x12\x18\n\x14\x41LERT_STATE_NOTIFIED\x10\x02\x12\x1c\n\x18\x41LERT_STATE_ACKNOWLEDGED\x10\x03\x12\x19\n\x15\x41LERT_STATE_RESPONDED\x10\x04\x12\x18\n\x14\x41LERT_STATE_RESOLVED\x10\x05*\xbe\x01\n\x10ResolutionReason\x12!\n\x1dRESOLUTION_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1aRESOLUTION_REASON_SAFE_NOW\x10\x01\x12!\n\x1dRESOLUTION_REASON_HANDED_OVER\x10\x02\x12!\n\x1dRESOLUTION_REASON_FALSE_ALARM\x10\x03\x12!\n\x1dRESOLUTION_REASON_UNREACHABLE\x10\x04*\xb5\x02\n\x0e\x41lertEventKind\x12 \n\x1c\x41LERT_EVENT_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x41LERT_EVENT_KIND_OPENED\x10\x01\x12\x1b\n\x17\x41LERT_EVENT_KIND_RAISED\x10\x02\x12\x1c\n\x18\x41LERT_EVENT_KIND_LOWERED\x10\x03\x12\x1d\n\x19\x41LERT_EVENT_KIND_NOTIFIED\x10\x04\x12!\n\x1d\x41LERT_EVENT_KIND_ACKNOWLEDGED\x10\x05\x12\x1e\n\x1a\x41LERT_EVENT_KIND_RESPONDED\x10\x06\x12\x1d\n\x19\x41LERT_EVENT_KIND_RESOLVED\x10\x07\x12(\n$ALERT_EVENT_KIND_NOTIFICATION_FAILED\x10\x08\x32\x99\x05\n\x0c\x41lertService\x12^\n\x08GetAlert\x12\".quietus.alerts.v1.GetAlertRequest\x1a#.quietus.alerts.v1.GetAlertResponse\"\t\xaa\xbb\x18\x05\n\x01\x02\x18\x03\x12\x64\n\nListAlerts\x12$.quietus.alerts.v1.ListAlertsRequest\x1a%.quietus.alerts.v1.ListAlertsResponse\"\t\xaa\xbb\x18\x05\n\x01\x02\x18\x03\x12m\n\x0bWatchAlerts\x12%.quietus.alerts.v1.WatchAlertsRequest\x1a&.quietus.alerts.v1.WatchAlertsResponse\"\r\xaa\xbb\x18\x05\n\x01\x02\x18\x03\xb0\xbb\x18\x01\x30\x01\x12v\n\x10\x41\x63knowledgeAlert\x12*.quietus.alerts.v1.AcknowledgeAlertRequest\x1a+.quietus.alerts.v1.AcknowledgeAlertResponse\"\t\xaa\xbb\x18\x05\n\x01\x02\x18\x03\x12p\n\x0eRespondToAlert\x12(.quietus.alerts.v1.RespondToAlertRequest\x1a).quietus.alerts.v1.RespondToAlertResponse\"\t\xaa\xbb\x18\x05\n\x01\x02\x18\x03\x12j\n\x0cResolveAlert\x12&.quietus.alerts.v1.ResolveAlertRequest\x1a\'.quietus.alerts.v1.ResolveAlertResponse\"\t\xaa\xbb\x18\x05\n\x01\x02\x18\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1equietus/alerts/v1/alerts.proto\x12\x11quietus.alerts.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fquietus/common/v1/options.proto\x1a\x1dquietus/common/v1/types.proto\"\xa3\x04\n\x05\x41lert\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x02 \x01(\t\x12+\n\x05level\x18\x03 \x01(\x0e\x32\x1c.quietus.common.v1.RiskLevel\x12\r\n\x05score\x18\x04 \x01(\x01\x12\x14\n\x0crisk_factors\x18\x05 \x03(\t\x12\x16\n\x0einterpretation\x18\x06 \x01(\t\x12,\n\x05state\x18\x07 \x01(\x0e\x32\x1d.quietus.alerts.v1.AlertState\x12-\n\topen_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x64\x65layed\x18\t \x01(\x08\x12\x30\n\x0c\x63\x61pture_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1e\n\x16\x63ounselor_anonymous_id\x18\x0b \x01(\t\x12>\n\x11resolution_reason\x18\x0c \x01(\x0e\x32#.quietus.alerts.v1.ResolutionReason\x12\x30\n\x0cresolve_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x0e \x01(\t\x12\x12\n\nsession_id\x18\x0f \x01(\t\x12\x34\n\x0cnoise_reason\x18\x10 \x01(\x0e\x32\x1e.quietus.alerts.v1.NoiseReason\"\x91\x02\n\nAlertEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x05\x12/\n\x04kind\x18\x02 \x01(\x0e\x32!.quietus.alerts.v1.AlertEventKind\x12+\n\x05level\x18\x03 \x01(\x0e\x32\x1c.quietus.common.v1.RiskLevel\x12\r\n\x05score\x18\x04 \x01(\x01\x12.\n\nevent_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1e\n\x16\x63ounselor_anonymous_id\x18\x06 \x01(\t\x12\x0e\n\x06source\x18\x07 \x01(\t\x12\x12\n\nsession_id\x18\x08 \x01(\t\x12\x10\n\x08\x63hunk_id\x18\t \x01(\t\"/\n\x0fGetAlertRequest\x12\x1c\n\x08\x61lert_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02\x38\x01\"j\n\x10GetAlertResponse\x12\'\n\x05\x61lert\x18\x01 \x01(\x0b\x32\x18.quietus.alerts.v1.Alert\x12-\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x1d.quietus.alerts.v1.AlertEvent\"\x93\x01\n\x11ListAlertsRequest\x12\x1c\n\x0c\x61nonymous_id\x18\x01 \x01(\tB\x06\xfa\xbb\x18\x02 @\x12\x18\n\x10include_resolved\x18\x02 \x01(\x08\x12)\n\tpage_size\x18\x03 \x01(\x05\x42\x16\xfa\xbb\x18\x12\t\x00\x00\x00\x00\x00\x00\x00\x00\x11\x00\x00\x00\x00\x00\x00i@\x12\x1b\n\npage_token\x18\x04 \x01(\tB\x07\xfa\xbb\x18\x03 \x80\x08\"W\n\x12ListAlertsResponse\x12(\n\x06\x61lerts\x18\x01 \x03(\x0b\x32\x18.quietus.alerts.v1.Alert\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x14\n\x12WatchAlertsRequest\">\n\x13WatchAlertsResponse\x12\'\n\x05\x61lert\x18\x01 \x01(\x0b\x32\x18.quietus.alerts.v1.Alert\"q\n\x17\x41\x63knowledgeAlertRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02\x38\x01\x12\x1c\n\x08\x61lert_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02\x38\x01\x12\x18\n\x04\x65tag\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02 @\"C\n\x18\x41\x63knowledgeAlertResponse\x12\'\n\x05\x61lert\x18\x01 \x01(\x0b\x32\x18.quietus.alerts.v1.Alert\"\x91\x01\n\x15RespondToAlertRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02\x38\x01\x12\x1c\n\x08\x61lert_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02\x38\x01\x12\x18\n\x04\x65tag\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02 @\x12 \n\x05notes\x18\x04 \x01(\tB\x11\xe2\x41\x01\x02\xfa\xbb\x18\x05\x18\x01 \xa0\x1f\x80\xbc\x18\x01\"A\n\x16RespondToAlertResponse\x12\'\n\x05\x61lert\x18\x01 \x01(\x0b\x32\x18.quietus.alerts.v1.Alert\"\xfa\x01\n\x13ResolveAlertRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02\x38\x01\x12\x1c\n\x08\x61lert_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02\x38\x01\x12\x18\n\x04\x65tag\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02 @\x12\x39\n\x06reason\x18\x04 \x01(\x0e\x32#.quietus.alerts.v1.ResolutionReasonB\x04\xe2\x41\x01\x02\x12\x1a\n\x05notes\x18\x05 \x01(\tB\x0b\xfa\xbb\x18\x03 \xa0\x1f\x80\xbc\x18\x01\x12\x34\n\x0cnoise_reason\x18\x06 \x01(\x0e\x32\x1e.quietus.alerts.v1.NoiseReason\"?\n\x14ResolveAlertResponse\x12\'\n\x05\x61lert\x18\x01 \x01(\x0b\x32\x18.quietus.alerts.v1.Alert*\xb1\x01\n\nAlertState\x12\x1b\n\x17\x41LERT_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41LERT_STATE_TRIGGERED\x10\x01\x12\x18\n\x14\x41LERT_STATE_NOTIFIED\x10\x02\x12\x1c\n\x18\x41LERT_STATE_ACKNOWLEDGED\x10\x03\x12\x19\n\x15\x41LERT_STATE_RESPONDED\x10\x04\x12\x18\n\x14\x41LERT_STATE_RESOLVED\x10\x05*\xbe\x01\n\x10ResolutionReason\x12!\n\x1dRESOLUTION_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1aRESOLUTION_REASON_SAFE_NOW\x10\x01\x12!\n\x1dRESOLUTION_REASON_HANDED_OVER\x10\x02\x12!\n\x1dRESOLUTION_REASON_FALSE_ALARM\x10\x03\x12!\n\x1dRESOLUTION_REASON_UNREACHABLE\x10\x04*\xd4\x01\n\x0bNoiseReason\x12\x1c\n\x18NOISE_REASON_UNSPECIFIED\x10\x00\x12\x1f\n\x1bNOISE_REASON_ANOTHER_PERSON\x10\x01\x12\x1c\n\x18NOISE_REASON_PERFORMANCE\x10\x02\x12\x1a\n\x16NOISE_REASON_RECORDING\x10\x03\x12\x19\n\x15NOISE_REASON_PHYSICAL\x10\x04\x12\x19\n\x15NOISE_REASON_HABITUAL\x10\x05\x12\x16\n\x12NOISE_REASON_OTHER\x10\x06*\xb5\x02\n\x0e\x41lertEventKind\x12 \n\x1c\x41LERT_EVENT_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x41LERT_EVENT_KIND_OPENED\x10\x01\x12\x1b\n\x17\x41LERT_EVENT_KIND_RAISED\x10\x02\x12\x1c\n\x18\x41LERT_EVENT_KIND_LOWERED\x10\x03\x12\x1d\n\x19\x41LERT_EVENT_KIND_NOTIFIED\x10\x04\x12!\n\x1d\x41LERT_EVENT_KIND_ACKNOWLEDGED\x10\x05\x12\x1e\n\x1a\x41LERT_EVENT_KIND_RESPONDED\x10\x06\x12\x1d\n\x19\x41LERT_EVENT_KIND_RESOLVED\x10\x07\x12(\n$ALERT_EVENT_KIND_NOTIFICATION_FAILED\x10\x08\x32\x99\x05\n\x0c\x41lertService\x12^\n\x08GetAlert\x12\".quietus.alerts.v1.GetAlertRequest\x1a#.quietus.alerts.v1.GetAlertResponse\"\t\xaa\xbb\x18\x05\n\x01\x02\x18\x03\x12\x64\n\nListAlerts\x12$.quietus.alerts.v1.ListAlertsRequest\x1a%.quietus.alerts.v1.ListAlertsResponse\"\t\xaa\xbb\x18\x05\n\x01\x02\x18\x03\x12m\n\x0bWatchAlerts\x12%.quietus.alerts.v1.WatchAlertsRequest\x1a&.quietus.alerts.v1.WatchAlertsResponse\"\r\xaa\xbb\x18\x05\n\x01\x02\x18\x03\xb0\xbb\x18\x01\x30\x01\x12v\n\x10\x41\x63knowledgeAlert\x12*.quietus.alerts.v1.AcknowledgeAlertRequest\x1a+.quietus.alerts.v1.AcknowledgeAlertResponse\"\t\xaa\xbb\x18\x05\n\x01\x02\x18\x03\x12p\n\x0eRespondToAlert\x12(.quietus.alerts.v1.RespondToAlertRequest\x1a).quietus.alerts.v1.RespondToAlertResponse\"\t\xaa\xbb\x18\x05\n\x01\x02\x18\x03\x12j\n\x0cResolveAlert\x12&.quietus.alerts.v1.ResolveAlertRequest\x1a\'.quietus.alerts.v1.ResolveAlertResponse\"\t\xaa\xbb\x18\x05\n\x01\x02\x18\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -79,40 +79,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ALERTSERVICE'].methods_by_name['RespondToAlert']._serialized_options = b'\252\273\030\005\n\001\002\030\003'
   _globals['_ALERTSERVICE'].methods_by_name['ResolveAlert']._loaded_options = None
   _globals['_ALERTSERVICE'].methods_by_name['ResolveAlert']._serialized_options = b'\252\273\030\005\n\001\002\030\003'
-  _globals['_ALERTSTATE']._serialized_start=2101
-  _globals['_ALERTSTATE']._serialized_end=2278
-  _globals['_RESOLUTIONREASON']._serialized_start=2281
-  _globals['_RESOLUTIONREASON']._serialized_end=2471
-  _globals['_ALERTEVENTKIND']._serialized_start=2474
-  _globals['_ALERTEVENTKIND']._serialized_end=2783
+  _globals['_ALERTSTATE']._serialized_start=2209
+  _globals['_ALERTSTATE']._serialized_end=2386
+  _globals['_RESOLUTIONREASON']._serialized_start=2389
+  _globals['_RESOLUTIONREASON']._serialized_end=2579
+  _globals['_NOISEREASON']._serialized_start=2582
+  _globals['_NOISEREASON']._serialized_end=2794
+  _globals['_ALERTEVENTKIND']._serialized_start=2797
+  _globals['_ALERTEVENTKIND']._serialized_end=3106
   _globals['_ALERT']._serialized_start=184
-  _globals['_ALERT']._serialized_end=677
-  _globals['_ALERTEVENT']._serialized_start=680
-  _globals['_ALERTEVENT']._serialized_end=953
-  _globals['_GETALERTREQUEST']._serialized_start=955
-  _globals['_GETALERTREQUEST']._serialized_end=1002
-  _globals['_GETALERTRESPONSE']._serialized_start=1004
-  _globals['_GETALERTRESPONSE']._serialized_end=1110
-  _globals['_LISTALERTSREQUEST']._serialized_start=1113
-  _globals['_LISTALERTSREQUEST']._serialized_end=1260
-  _globals['_LISTALERTSRESPONSE']._serialized_start=1262
-  _globals['_LISTALERTSRESPONSE']._serialized_end=1349
-  _globals['_WATCHALERTSREQUEST']._serialized_start=1351
-  _globals['_WATCHALERTSREQUEST']._serialized_end=1371
-  _globals['_WATCHALERTSRESPONSE']._serialized_start=1373
-  _globals['_WATCHALERTSRESPONSE']._serialized_end=1435
-  _globals['_ACKNOWLEDGEALERTREQUEST']._serialized_start=1437
-  _globals['_ACKNOWLEDGEALERTREQUEST']._serialized_end=1550
-  _globals['_ACKNOWLEDGEALERTRESPONSE']._serialized_start=1552
-  _globals['_ACKNOWLEDGEALERTRESPONSE']._serialized_end=1619
-  _globals['_RESPONDTOALERTREQUEST']._serialized_start=1622
-  _globals['_RESPONDTOALERTREQUEST']._serialized_end=1767
-  _globals['_RESPONDTOALERTRESPONSE']._serialized_start=1769
-  _globals['_RESPONDTOALERTRESPONSE']._serialized_end=1834
-  _globals['_RESOLVEALERTREQUEST']._serialized_start=1837
-  _globals['_RESOLVEALERTREQUEST']._serialized_end=2033
-  _globals['_RESOLVEALERTRESPONSE']._serialized_start=2035
-  _globals['_RESOLVEALERTRESPONSE']._serialized_end=2098
-  _globals['_ALERTSERVICE']._serialized_start=2786
-  _globals['_ALERTSERVICE']._serialized_end=3451
+  _globals['_ALERT']._serialized_end=731
+  _globals['_ALERTEVENT']._serialized_start=734
+  _globals['_ALERTEVENT']._serialized_end=1007
+  _globals['_GETALERTREQUEST']._serialized_start=1009
+  _globals['_GETALERTREQUEST']._serialized_end=1056
+  _globals['_GETALERTRESPONSE']._serialized_start=1058
+  _globals['_GETALERTRESPONSE']._serialized_end=1164
+  _globals['_LISTALERTSREQUEST']._serialized_start=1167
+  _globals['_LISTALERTSREQUEST']._serialized_end=1314
+  _globals['_LISTALERTSRESPONSE']._serialized_start=1316
+  _globals['_LISTALERTSRESPONSE']._serialized_end=1403
+  _globals['_WATCHALERTSREQUEST']._serialized_start=1405
+  _globals['_WATCHALERTSREQUEST']._serialized_end=1425
+  _globals['_WATCHALERTSRESPONSE']._serialized_start=1427
+  _globals['_WATCHALERTSRESPONSE']._serialized_end=1489
+  _globals['_ACKNOWLEDGEALERTREQUEST']._serialized_start=1491
+  _globals['_ACKNOWLEDGEALERTREQUEST']._serialized_end=1604
+  _globals['_ACKNOWLEDGEALERTRESPONSE']._serialized_start=1606
+  _globals['_ACKNOWLEDGEALERTRESPONSE']._serialized_end=1673
+  _globals['_RESPONDTOALERTREQUEST']._serialized_start=1676
+  _globals['_RESPONDTOALERTREQUEST']._serialized_end=1821
+  _globals['_RESPONDTOALERTRESPONSE']._serialized_start=1823
+  _globals['_RESPONDTOALERTRESPONSE']._serialized_end=1888
+  _globals['_RESOLVEALERTREQUEST']._serialized_start=1891
+  _globals['_RESOLVEALERTREQUEST']._serialized_end=2141
+  _globals['_RESOLVEALERTRESPONSE']._serialized_start=2143
+  _globals['_RESOLVEALERTRESPONSE']._serialized_end=2206
+  _globals['_ALERTSERVICE']._serialized_start=3109
+  _globals['_ALERTSERVICE']._serialized_end=3774
 # @@protoc_insertion_point(module_scope)

@@ -89,6 +89,46 @@ RESOLUTION_REASON_UNREACHABLE: ResolutionReason.ValueType  # 4
 """The person couldn't be reached; what was tried is in the notes."""
 Global___ResolutionReason: _TypeAlias = ResolutionReason  # noqa: Y015
 
+class _NoiseReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _NoiseReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NoiseReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    NOISE_REASON_UNSPECIFIED: _NoiseReason.ValueType  # 0
+    """Not said."""
+    NOISE_REASON_ANOTHER_PERSON: _NoiseReason.ValueType  # 1
+    """The device saw or heard somebody else."""
+    NOISE_REASON_PERFORMANCE: _NoiseReason.ValueType  # 2
+    """The person acted, joked, sang or quoted."""
+    NOISE_REASON_RECORDING: _NoiseReason.ValueType  # 3
+    """Bad light, noise around, or a broken camera or microphone."""
+    NOISE_REASON_PHYSICAL: _NoiseReason.ValueType  # 4
+    """The body and not the mood: illness, tiredness, exertion, medication."""
+    NOISE_REASON_HABITUAL: _NoiseReason.ValueType  # 5
+    """The person is always like that."""
+    NOISE_REASON_OTHER: _NoiseReason.ValueType  # 6
+    """Something else; it is in the notes."""
+
+class NoiseReason(_NoiseReason, metaclass=_NoiseReasonEnumTypeWrapper):
+    """What made an alert a false alarm."""
+
+NOISE_REASON_UNSPECIFIED: NoiseReason.ValueType  # 0
+"""Not said."""
+NOISE_REASON_ANOTHER_PERSON: NoiseReason.ValueType  # 1
+"""The device saw or heard somebody else."""
+NOISE_REASON_PERFORMANCE: NoiseReason.ValueType  # 2
+"""The person acted, joked, sang or quoted."""
+NOISE_REASON_RECORDING: NoiseReason.ValueType  # 3
+"""Bad light, noise around, or a broken camera or microphone."""
+NOISE_REASON_PHYSICAL: NoiseReason.ValueType  # 4
+"""The body and not the mood: illness, tiredness, exertion, medication."""
+NOISE_REASON_HABITUAL: NoiseReason.ValueType  # 5
+"""The person is always like that."""
+NOISE_REASON_OTHER: NoiseReason.ValueType  # 6
+"""Something else; it is in the notes."""
+Global___NoiseReason: _TypeAlias = NoiseReason  # noqa: Y015
+
 class _AlertEventKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -158,6 +198,7 @@ class Alert(_message.Message):
     RESOLVE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     SESSION_ID_FIELD_NUMBER: _builtins.int
+    NOISE_REASON_FIELD_NUMBER: _builtins.int
     alert_id: _builtins.str
     """The alert."""
     anonymous_id: _builtins.str
@@ -180,6 +221,8 @@ class Alert(_message.Message):
     """Guards against overwriting: send it back with every change."""
     session_id: _builtins.str
     """The session whose result opened it."""
+    noise_reason: Global___NoiseReason.ValueType
+    """What made it a false alarm, if that was said."""
     @_builtins.property
     def risk_factors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Stable reason codes of the result that raised it last."""
@@ -214,10 +257,11 @@ class Alert(_message.Message):
         resolve_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
         session_id: _builtins.str = ...,
+        noise_reason: Global___NoiseReason.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["capture_time", b"capture_time", "open_time", b"open_time", "resolve_time", b"resolve_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "anonymous_id", b"anonymous_id", "capture_time", b"capture_time", "counselor_anonymous_id", b"counselor_anonymous_id", "delayed", b"delayed", "etag", b"etag", "interpretation", b"interpretation", "level", b"level", "open_time", b"open_time", "resolution_reason", b"resolution_reason", "resolve_time", b"resolve_time", "risk_factors", b"risk_factors", "score", b"score", "session_id", b"session_id", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "anonymous_id", b"anonymous_id", "capture_time", b"capture_time", "counselor_anonymous_id", b"counselor_anonymous_id", "delayed", b"delayed", "etag", b"etag", "interpretation", b"interpretation", "level", b"level", "noise_reason", b"noise_reason", "open_time", b"open_time", "resolution_reason", b"resolution_reason", "resolve_time", b"resolve_time", "risk_factors", b"risk_factors", "score", b"score", "session_id", b"session_id", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -557,6 +601,7 @@ class ResolveAlertRequest(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     NOTES_FIELD_NUMBER: _builtins.int
+    NOISE_REASON_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a repeated call safe."""
     alert_id: _builtins.str
@@ -567,6 +612,8 @@ class ResolveAlertRequest(_message.Message):
     """Why."""
     notes: _builtins.str
     """What was found. Stored encrypted under the server's keyring."""
+    noise_reason: Global___NoiseReason.ValueType
+    """What made it a false alarm, if that is known. With any other reason it is refused."""
     def __init__(
         self,
         *,
@@ -575,10 +622,11 @@ class ResolveAlertRequest(_message.Message):
         etag: _builtins.str = ...,
         reason: Global___ResolutionReason.ValueType = ...,
         notes: _builtins.str = ...,
+        noise_reason: Global___NoiseReason.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "etag", b"etag", "notes", b"notes", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "etag", b"etag", "noise_reason", b"noise_reason", "notes", b"notes", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

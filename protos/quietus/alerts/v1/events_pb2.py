@@ -22,18 +22,22 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from quietus.alerts.v1 import alerts_pb2 as quietus_dot_alerts_dot_v1_dot_alerts__pb2
+from quietus.common.v1 import types_pb2 as quietus_dot_common_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1equietus/alerts/v1/events.proto\x12\x11quietus.alerts.v1\x1a\x1equietus/alerts/v1/alerts.proto\"J\n\x05\x45vent\x12\x38\n\ralert_changed\x18\x01 \x01(\x0b\x32\x1f.quietus.alerts.v1.AlertChangedH\x00\x42\x07\n\x05\x65vent\"H\n\x0c\x41lertChanged\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\'\n\x05\x61lert\x18\x02 \x01(\x0b\x32\x18.quietus.alerts.v1.Alertb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1equietus/alerts/v1/events.proto\x12\x11quietus.alerts.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1equietus/alerts/v1/alerts.proto\x1a\x1dquietus/common/v1/types.proto\"\x80\x01\n\x05\x45vent\x12\x38\n\ralert_changed\x18\x01 \x01(\x0b\x32\x1f.quietus.alerts.v1.AlertChangedH\x00\x12\x34\n\x0b\x63\x61se_closed\x18\x02 \x01(\x0b\x32\x1d.quietus.alerts.v1.CaseClosedH\x00\x42\x07\n\x05\x65vent\"H\n\x0c\x41lertChanged\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\'\n\x05\x61lert\x18\x02 \x01(\x0b\x32\x18.quietus.alerts.v1.Alert\"\xa9\x03\n\nCaseClosed\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x02 \x01(\t\x12\x10\n\x08\x61lert_id\x18\x03 \x01(\t\x12\x33\n\x06reason\x18\x04 \x01(\x0e\x32#.quietus.alerts.v1.ResolutionReason\x12\x34\n\x0cnoise_reason\x18\x05 \x01(\x0e\x32\x1e.quietus.alerts.v1.NoiseReason\x12+\n\x05level\x18\x06 \x01(\x0e\x32\x1c.quietus.common.v1.RiskLevel\x12\r\n\x05score\x18\x07 \x01(\x01\x12-\n\topen_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cresolve_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nsession_id\x18\n \x01(\t\x12\x10\n\x08\x63hunk_id\x18\x0b \x01(\t\x12\x1a\n\x12\x66usion_session_ids\x18\x0c \x03(\t\x12\x18\n\x10patterns_alarmed\x18\r \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'quietus.alerts.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EVENT']._serialized_start=85
-  _globals['_EVENT']._serialized_end=159
-  _globals['_ALERTCHANGED']._serialized_start=161
-  _globals['_ALERTCHANGED']._serialized_end=233
+  _globals['_EVENT']._serialized_start=150
+  _globals['_EVENT']._serialized_end=278
+  _globals['_ALERTCHANGED']._serialized_start=280
+  _globals['_ALERTCHANGED']._serialized_end=352
+  _globals['_CASECLOSED']._serialized_start=355
+  _globals['_CASECLOSED']._serialized_end=780
 # @@protoc_insertion_point(module_scope)

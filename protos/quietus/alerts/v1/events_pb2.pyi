@@ -3,9 +3,13 @@
 isort:skip_file
 What alerts tells the other services."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from quietus.alerts.v1 import alerts_pb2 as _alerts_pb2
+from quietus.common.v1 import types_pb2 as _types_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -24,20 +28,26 @@ class Event(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ALERT_CHANGED_FIELD_NUMBER: _builtins.int
+    CASE_CLOSED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def alert_changed(self) -> Global___AlertChanged:
         """An alert was opened or changed."""
+
+    @_builtins.property
+    def case_closed(self) -> Global___CaseClosed:
+        """A counselor closed an alert and said what it was."""
 
     def __init__(
         self,
         *,
         alert_changed: Global___AlertChanged | None = ...,
+        case_closed: Global___CaseClosed | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["alert_changed", b"alert_changed", "event", b"event"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alert_changed", b"alert_changed", "case_closed", b"case_closed", "event", b"event"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_changed", b"alert_changed", "event", b"event"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_changed", b"alert_changed", "case_closed", b"case_closed", "event", b"event"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["alert_changed"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["alert_changed", "case_closed"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -70,3 +80,79 @@ class AlertChanged(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AlertChanged: _TypeAlias = AlertChanged  # noqa: Y015
+
+@_typing.final
+class CaseClosed(_message.Message):
+    """How a case ended: what a counselor found behind an alert. It comes once for each alert, right before the change that resolves it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    ANONYMOUS_ID_FIELD_NUMBER: _builtins.int
+    ALERT_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    NOISE_REASON_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    OPEN_TIME_FIELD_NUMBER: _builtins.int
+    RESOLVE_TIME_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    CHUNK_ID_FIELD_NUMBER: _builtins.int
+    FUSION_SESSION_IDS_FIELD_NUMBER: _builtins.int
+    PATTERNS_ALARMED_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """The person."""
+    anonymous_id: _builtins.str
+    """The person's identifier outside."""
+    alert_id: _builtins.str
+    """The alert."""
+    reason: _alerts_pb2.ResolutionReason.ValueType
+    """What it was."""
+    noise_reason: _alerts_pb2.NoiseReason.ValueType
+    """What made it a false alarm, if that was said."""
+    level: _types_pb2.RiskLevel.ValueType
+    """The highest level since it was opened."""
+    score: _builtins.float
+    """The highest score since it was opened, [0, 1]."""
+    session_id: _builtins.str
+    """The session of the result that opened it."""
+    chunk_id: _builtins.str
+    """The chunk of the result that opened it."""
+    patterns_alarmed: _builtins.bool
+    """Patterns called the person's risk high or critical while it was open."""
+    @_builtins.property
+    def open_time(self) -> _timestamp_pb2.Timestamp:
+        """When the first result behind it was received."""
+
+    @_builtins.property
+    def resolve_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was closed."""
+
+    @_builtins.property
+    def fusion_session_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Sessions that fusion called high or critical while it was open, in the order in which they first were; at most 100."""
+
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        anonymous_id: _builtins.str = ...,
+        alert_id: _builtins.str = ...,
+        reason: _alerts_pb2.ResolutionReason.ValueType = ...,
+        noise_reason: _alerts_pb2.NoiseReason.ValueType = ...,
+        level: _types_pb2.RiskLevel.ValueType = ...,
+        score: _builtins.float = ...,
+        open_time: _timestamp_pb2.Timestamp | None = ...,
+        resolve_time: _timestamp_pb2.Timestamp | None = ...,
+        session_id: _builtins.str = ...,
+        chunk_id: _builtins.str = ...,
+        fusion_session_ids: _abc.Iterable[_builtins.str] | None = ...,
+        patterns_alarmed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["open_time", b"open_time", "resolve_time", b"resolve_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "anonymous_id", b"anonymous_id", "chunk_id", b"chunk_id", "fusion_session_ids", b"fusion_session_ids", "level", b"level", "noise_reason", b"noise_reason", "open_time", b"open_time", "patterns_alarmed", b"patterns_alarmed", "reason", b"reason", "resolve_time", b"resolve_time", "score", b"score", "session_id", b"session_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CaseClosed: _TypeAlias = CaseClosed  # noqa: Y015
