@@ -20,15 +20,17 @@ from libs.common.security.signing_keys import IdentityKeys
 from libs.common.security.tokens import TokenVerifier
 from quietus.common.v1.feed_pb2_grpc import add_FeedServiceServicer_to_server
 from quietus.fusion.v1.fusion_pb2_grpc import add_FusionServiceServicer_to_server
+from services.fusion.alerts_follower import AlertsHandler
 from services.fusion.backfill import History
 from services.fusion.fold import Models
 from services.fusion.follower import IngestHandler
+from services.fusion.live import LiveSessions
 from services.fusion.registry import load_models
+from services.fusion.reviewing import Reviews
 from services.fusion.service import Sessions
 from services.fusion.servicer import FusionServicer
 from services.fusion.settings import FusionSettings
-from services.fusion.store import inputs
-from services.fusion.watching import Watchers
+from services.fusion.store import expiry
 
 NAME = "fusion"
 
@@ -39,7 +41,7 @@ def open_database(settings: FusionSettings) -> Database:
 
 def handlers(models: Models) -> Mapping[str, FeedHandler]:
     """What is done with the feed of each slice that fusion follows."""
-    return {"identity": IdentityHandler(), "ingest": IngestHandler(models)}
+    return {"identity": IdentityHandler(), "ingest": IngestHandler(models), "alerts": AlertsHandler()}
 
 
 async def open_slice(settings: FusionSettings) -> tuple[Database, Mapping[str, FeedHandler]]:
@@ -49,15 +51,16 @@ async def open_slice(settings: FusionSettings) -> tuple[Database, Mapping[str, F
 
 
 def make_parts(settings: FusionSettings, database: Database, models: Models, tail: Tail) -> ServerParts:
-    watchers = Watchers()
-    database.after_append.append(watchers.published)
+    access = Access(database)
+    live = LiveSessions(database, access)
+    database.after_append.append(live.watchers.published)
     page_tokens = PageTokens(settings.page_token_secret.encode())
     return ServerParts(
         NAME,
         (
             Servicer(
                 add_FusionServiceServicer_to_server,
-                FusionServicer(Sessions(database, Access(database), models), watchers, page_tokens),
+                FusionServicer(Sessions(database, access, models), live, Reviews(database, models), page_tokens),
                 "quietus.fusion.v1.FusionService",
             ),
             Servicer(
@@ -101,7 +104,7 @@ async def compose(settings: FusionSettings, metrics: Metrics) -> Running:
         background=(
             tail.run,
             *(follower.run for follower in followers),
-            PartitionKeeper(database, metrics, settings.retention_days, inputs.expire).run,
+            PartitionKeeper(database, metrics, settings.retention_days, expiry.expire).run,
             Pruner(database, metrics, retention).run,
         ),
         close=close,

@@ -6,10 +6,8 @@ from uuid import UUID
 
 from libs.common.db.database import Database, Transaction
 from libs.common.people.access import Access
-from libs.common.people.store import is_in_care
 from libs.common.rpc.caller import Caller
 from libs.common.rpc.errors import AppError, ErrorKind
-from quietus.common.v1.options_pb2 import ROLE_COUNSELOR
 from services.fusion.fold import ChunkResult, Models, advanced
 from services.fusion.fuse import fuse_chunks
 from services.fusion.inputs import InputArrays
@@ -63,20 +61,6 @@ class Sessions:
         assert risk is not None
         return risk
 
-    async def news(self, caller: Caller, session_id: UUID, seen: SessionRisk | None) -> SessionRisk | None:
-        """The state if it isn't the one that was seen. A session of which nothing is fused yet may come to be the
-        caller's own; a counselor's watch is audited once, and ends with the care.
-        """
-        async with self._database.read() as tx:
-            risk = await sessions.read_risk(tx, session_id)
-            if risk is None and caller.role != ROLE_COUNSELOR:
-                return None
-            if seen is None or risk is None:
-                await self._access.check_owner(tx, caller, risk.user_id if risk else None, SESSION_NOT_FOUND)
-            elif caller.role == ROLE_COUNSELOR and not await _is_in_care(tx, caller, risk.user_id):
-                raise AppError(ErrorKind.NOT_FOUND, SESSION_NOT_FOUND)
-        return None if risk == seen else risk
-
     async def replay(self, caller: Caller, session_id: UUID, chunk_id: UUID) -> Replay:
         """NOT_FOUND CHUNK_NOT_FOUND. FAILED_PRECONDITION INPUTS_EXPIRED, MODEL_NOT_FOUND."""
         async with self._database.read() as tx:
@@ -99,10 +83,6 @@ class Sessions:
 
     async def _check_owner(self, tx: Transaction, caller: Caller, session_id: UUID) -> None:
         await self._access.check_owner(tx, caller, await sessions.read_owner(tx, session_id), SESSION_NOT_FOUND)
-
-
-async def _is_in_care(tx: Transaction, caller: Caller, user_id: UUID) -> bool:
-    return caller.user_id is not None and await is_in_care(tx, caller.user_id, user_id)
 
 
 def _without_judged(result: ChunkResult) -> ChunkResult:

@@ -1,7 +1,7 @@
 """FusionService: contract in, use case, contract out."""
 
-import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,12 +11,15 @@ import grpc
 from libs.common.pagination import PageTokens, page_size
 from libs.common.rpc.caller import current_caller
 from libs.common.rpc.drain import current_drain
+from libs.common.timestamps import to_datetime
 from quietus.fusion.v1 import fusion_pb2 as contract
 from quietus.fusion.v1.fusion_pb2_grpc import FusionServiceServicer
-from services.fusion.records import BEGINNING, PageKey, SessionRisk
+from services.fusion.live import LiveSessions
+from services.fusion.records import BEGINNING, PageKey
+from services.fusion.review_messages import review_message
+from services.fusion.reviewing import Candidate, Reviews
 from services.fusion.service import Sessions
 from services.fusion.telling import record_message, result_message, risk_message
-from services.fusion.watching import Watchers, rung
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -25,9 +28,10 @@ PAGE_MOST = 1000
 
 
 class FusionServicer(FusionServiceServicer):
-    def __init__(self, sessions: Sessions, watchers: Watchers, page_tokens: PageTokens) -> None:
+    def __init__(self, sessions: Sessions, live: LiveSessions, reviews: Reviews, page_tokens: PageTokens) -> None:
         self._sessions = sessions
-        self._watchers = watchers
+        self._live = live
+        self._reviews = reviews
         self._page_tokens = page_tokens
 
     async def ListFusionResults(
@@ -64,16 +68,19 @@ class FusionServicer(FusionServiceServicer):
         self, request: contract.WatchSessionRequest, context: Context
     ) -> AsyncIterator[contract.WatchSessionResponse]:
         session_id, caller, drain = UUID(request.session_id), current_caller(), current_drain()
-        seen: SessionRisk | None = None
-        with self._watchers.bell(session_id) as bell:
-            # There may be no state for long: so the caller knows that the watch stands.
-            await context.send_initial_metadata(())
-            while not drain.is_set():
-                news = await self._sessions.news(caller, session_id, seen)
-                if news is not None:
-                    seen = news
-                    yield contract.WatchSessionResponse(risk=risk_message(news))
-                await _first_of(rung(bell), drain.wait())
+        # There may be no state for long: so the caller knows that the watch stands.
+        await context.send_initial_metadata(())
+        async with aclosing(self._live.states(caller, session_id, request.after_position, drain)) as states:
+            async for position, risk in states:
+                yield contract.WatchSessionResponse(risk=risk_message(risk), position=position)
+
+    async def ReviewThresholds(
+        self, request: contract.ReviewThresholdsRequest, context: Context
+    ) -> contract.ReviewThresholdsResponse:
+        start = to_datetime(request.start_time) if request.HasField("start_time") else None
+        end = to_datetime(request.end_time) if request.HasField("end_time") else None
+        candidates = [_candidate(one) for one in request.candidates]
+        return review_message(await self._reviews.review(current_caller(), start, end, candidates))
 
     async def ReplayChunk(self, request: contract.ReplayChunkRequest, context: Context) -> contract.ReplayChunkResponse:
         session_id = UUID(request.session_id)
@@ -94,11 +101,8 @@ class FusionServicer(FusionServiceServicer):
         return self._page_tokens.seal(method, (key[0].isoformat(), str(key[1])))
 
 
-async def _first_of(*waits: Any) -> None:
-    """Returns when one has, and cancels the others."""
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
+def _candidate(candidate: contract.ThresholdCandidate) -> Candidate:
+    return (
+        candidate.enter_high if candidate.HasField("enter_high") else None,
+        candidate.enter_critical if candidate.HasField("enter_critical") else None,
+    )

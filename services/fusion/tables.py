@@ -130,6 +130,28 @@ MODALITY_SILENCES = Table(
     Index("idx_modality_silences_user_id", "user_id"),
 )
 
+# What alerts told of cases that a counselor closed. No result depends on them.
+CASE_OUTCOMES = Table(
+    "case_outcomes",
+    METADATA,
+    Column("alert_id", Uuid, primary_key=True),
+    _person(),
+    Column("reason", String(32), nullable=False),
+    Column("noise_reason", String(32), nullable=False),
+    Column("level", String(16), nullable=False),
+    _number("score"),
+    _moment("open_time"),
+    _moment("close_time"),
+    Column("session_id", Uuid, nullable=False),
+    Column("chunk_id", Uuid, nullable=False),
+    Column("session_ids", ARRAY(Uuid), nullable=False),
+    Column("patterns_alarmed", Boolean, nullable=False),
+    _moment("create_time", now=True),
+    Index("idx_case_outcomes_user_id", "user_id"),
+    Index("idx_case_outcomes_close_time", "close_time"),
+    Index("idx_case_outcomes_session_id", "session_id"),
+)
+
 # What ingest told of chunks, one row a modality, as far as fusion uses it. Numbers of enums are the contract's.
 CHUNK_INPUTS = Table(
     "chunk_inputs",

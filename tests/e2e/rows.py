@@ -81,6 +81,7 @@ IGNORED: Mapping[str, str] = {
     "ingest.modality_heartbeats": "no device here sends any",
     "ingest.modality_silences": "as modality_heartbeats",
     "fusion.modality_silences": "as modality_heartbeats",
+    "fusion.case_outcomes": "no counselor closes a case here",
     "ingest.session_senders": "when each was heard last, by the server's clock",
     "ingest.sender_clocks": "what the server's clock says of the device's",
     "ingest.sealing_keys": "the same snapshot",

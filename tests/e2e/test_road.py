@@ -2,7 +2,9 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
+import asyncpg
 import pytest
 
 from deploy.demo import duty
@@ -14,6 +16,7 @@ from quietus.common.v1.types_pb2 import RISK_LEVEL_CRITICAL
 from quietus.patterns.v1.patterns_pb2 import CRISIS_PROMINENCE_CARD, GetInterfaceRequest
 from quietus.patterns.v1.patterns_pb2_grpc import PatternServiceStub
 from quietus_edge.simulation import generate
+from tests.e2e.polling import eventually
 from tests.e2e.snapshot import Snapshot
 from tests.e2e.suite import Suite
 
@@ -34,6 +37,17 @@ async def open_alerts_of(client: Client, person: Person, counselor: Person) -> l
     request = pb.ListAlertsRequest(anonymous_id=person.anonymous_id)
     alerts = AlertServiceStub(client.channels["alerts"])
     return list((await alerts.ListAlerts(request, metadata=counselor.token, timeout=CALL_SECONDS)).alerts)
+
+
+async def outcome_lacking(suite: Suite, alert_id: str) -> str:
+    """What fusion doesn't know of the case yet."""
+    connection = await asyncpg.connect(suite.dsn)
+    try:
+        query = "SELECT reason FROM fusion.case_outcomes WHERE alert_id = $1"
+        reason = await connection.fetchval(query, UUID(alert_id))
+    finally:
+        await connection.close()
+    return "" if reason == "safe_now" else f"it is {reason}"
 
 
 async def test_danger_opens_one_alert_that_a_counselor_resolves(
@@ -65,3 +79,4 @@ async def test_danger_opens_one_alert_that_a_counselor_resolves(
         pb.ALERT_EVENT_KIND_RESOLVED,
     ]
     assert not await open_alerts_of(client, person, counselor)
+    await eventually(lambda: outcome_lacking(suite, alert.alert_id), "fusion hears how the case ended")

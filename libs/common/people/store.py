@@ -74,3 +74,9 @@ async def is_in_care(tx: "Transaction", counselor_id: UUID, user_id: UUID) -> bo
         {"counselor_id": counselor_id, "user_id": user_id},
     )
     return found is not None
+
+
+async def carers_of(tx: "Transaction", user_id: UUID) -> frozenset[UUID]:
+    """The counselors in whose care somebody is (idx_care_assignments_user_id)."""
+    rows = await tx.fetch_all("SELECT counselor_id FROM care_assignments WHERE user_id = :id", {"id": user_id})
+    return frozenset(row.counselor_id for row in rows)

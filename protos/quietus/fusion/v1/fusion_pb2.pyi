@@ -526,16 +526,20 @@ class WatchSessionRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
+    AFTER_POSITION_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The session. It need not exist yet if it is the caller's own."""
+    after_position: _builtins.str
+    """Of the last answer that the caller has; empty for none. The state at this position isn't sent again."""
     def __init__(
         self,
         *,
         session_id: _builtins.str = ...,
+        after_position: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_position", b"after_position", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -548,6 +552,11 @@ class WatchSessionResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RISK_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    position: _builtins.str
+    """Names this state; two states that differ have different ones. It follows from the stored results alone, so it stays what it is when the
+    service restarts or is rebuilt. It says nothing of an order.
+    """
     @_builtins.property
     def risk(self) -> Global___SessionRisk:
         """The state."""
@@ -556,10 +565,11 @@ class WatchSessionResponse(_message.Message):
         self,
         *,
         risk: Global___SessionRisk | None = ...,
+        position: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["risk", b"risk"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["risk", b"risk"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["position", b"position", "risk", b"risk"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -744,3 +754,346 @@ class ListDissonanceRecordsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListDissonanceRecordsResponse: _TypeAlias = ListDissonanceRecordsResponse  # noqa: Y015
+
+@_typing.final
+class ReviewThresholdsRequest(_message.Message):
+    """Asks for thresholds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    CANDIDATES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Cases closed and sessions started from here on; a midnight of UTC. Default: 90 days before the end."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """And before this; another midnight, at most 366 days later. Default: the next one."""
+
+    @_builtins.property
+    def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___ThresholdCandidate]:
+        """Thresholds whose effect is wanted too."""
+
+    def __init__(
+        self,
+        *,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        candidates: _abc.Iterable[Global___ThresholdCandidate] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewThresholdsRequest: _TypeAlias = ReviewThresholdsRequest  # noqa: Y015
+
+@_typing.final
+class ThresholdCandidate(_message.Message):
+    """Thresholds that someone thinks of. Those of the medium level stay, and levels are left as far below as they are now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTER_HIGH_FIELD_NUMBER: _builtins.int
+    ENTER_CRITICAL_FIELD_NUMBER: _builtins.int
+    enter_high: _builtins.float
+    """Session score at which high is entered. Unset: as it is now."""
+    enter_critical: _builtins.float
+    """Session score at which critical is entered, not below that of high. Unset: as it is now."""
+    def __init__(
+        self,
+        *,
+        enter_high: _builtins.float | None = ...,
+        enter_critical: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_enter_critical", b"_enter_critical", "_enter_high", b"_enter_high", "enter_critical", b"enter_critical", "enter_high", b"enter_high"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_enter_critical", b"_enter_critical", "_enter_high", b"_enter_high", "enter_critical", b"enter_critical", "enter_high", b"enter_high"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__enter_critical: _TypeAlias = _typing.Literal["enter_critical"]  # noqa: Y015
+    _WhichOneofArgType__enter_critical: _TypeAlias = _typing.Literal["_enter_critical", b"_enter_critical"]  # noqa: Y015
+    _WhichOneofReturnType__enter_high: _TypeAlias = _typing.Literal["enter_high"]  # noqa: Y015
+    _WhichOneofArgType__enter_high: _TypeAlias = _typing.Literal["_enter_high", b"_enter_high"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__enter_critical) -> _WhichOneofReturnType__enter_critical | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__enter_high) -> _WhichOneofReturnType__enter_high | None: ...
+
+Global___ThresholdCandidate: _TypeAlias = ThresholdCandidate  # noqa: Y015
+
+@_typing.final
+class LevelThresholds(_message.Message):
+    """Session scores at which levels are entered, and below which they are left, [0, 1]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTER_HIGH_FIELD_NUMBER: _builtins.int
+    LEAVE_HIGH_FIELD_NUMBER: _builtins.int
+    ENTER_CRITICAL_FIELD_NUMBER: _builtins.int
+    LEAVE_CRITICAL_FIELD_NUMBER: _builtins.int
+    enter_high: _builtins.float
+    """From here on the level is high."""
+    leave_high: _builtins.float
+    """Below it is no longer."""
+    enter_critical: _builtins.float
+    """From here on the level is critical."""
+    leave_critical: _builtins.float
+    """Below it is no longer."""
+    def __init__(
+        self,
+        *,
+        enter_high: _builtins.float = ...,
+        leave_high: _builtins.float = ...,
+        enter_critical: _builtins.float = ...,
+        leave_critical: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enter_critical", b"enter_critical", "enter_high", b"enter_high", "leave_critical", b"leave_critical", "leave_high", b"leave_high"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LevelThresholds: _TypeAlias = LevelThresholds  # noqa: Y015
+
+@_typing.final
+class CountedShare(_message.Message):
+    """A share with its 95% interval by Wilson's score (1927), in which a person counts once, however many cases they had."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNT_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    PEOPLE_FIELD_NUMBER: _builtins.int
+    LOW_FIELD_NUMBER: _builtins.int
+    HIGH_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
+    """How many of them."""
+    total: _builtins.int
+    """Of how many."""
+    people: _builtins.int
+    """Of how many people."""
+    low: _builtins.float
+    """Lower bound of the share, [0, 1]."""
+    high: _builtins.float
+    """Upper bound of the share, [0, 1]."""
+    def __init__(
+        self,
+        *,
+        count: _builtins.int = ...,
+        total: _builtins.int = ...,
+        people: _builtins.int = ...,
+        low: _builtins.float = ...,
+        high: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "high", b"high", "low", b"low", "people", b"people", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountedShare: _TypeAlias = CountedShare  # noqa: Y015
+
+@_typing.final
+class ThresholdEffect(_message.Message):
+    """What thresholds would have done to what is stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    THRESHOLDS_FIELD_NUMBER: _builtins.int
+    HIGH_SESSIONS_FIELD_NUMBER: _builtins.int
+    CRITICAL_SESSIONS_FIELD_NUMBER: _builtins.int
+    FALSE_ALARMS_AVOIDED_FIELD_NUMBER: _builtins.int
+    TRUE_ALARMS_LOST_FIELD_NUMBER: _builtins.int
+    TRUE_ALARMS_LATER_FIELD_NUMBER: _builtins.int
+    LONGEST_DELAY_SECONDS_FIELD_NUMBER: _builtins.int
+    high_sessions: _builtins.int
+    """Sessions that would have been high or critical at some time."""
+    critical_sessions: _builtins.int
+    """Sessions that would have been critical at some time."""
+    true_alarms_later: _builtins.int
+    """True alarms that would have been raised later in their session than they are with today's thresholds."""
+    longest_delay_seconds: _builtins.float
+    """The longest of these delays, in seconds of capture."""
+    @_builtins.property
+    def thresholds(self) -> Global___LevelThresholds:
+        """The thresholds."""
+
+    @_builtins.property
+    def false_alarms_avoided(self) -> Global___CountedShare:
+        """False alarms that would not have been raised."""
+
+    @_builtins.property
+    def true_alarms_lost(self) -> Global___CountedShare:
+        """True alarms that would not have been raised."""
+
+    def __init__(
+        self,
+        *,
+        thresholds: Global___LevelThresholds | None = ...,
+        high_sessions: _builtins.int = ...,
+        critical_sessions: _builtins.int = ...,
+        false_alarms_avoided: Global___CountedShare | None = ...,
+        true_alarms_lost: Global___CountedShare | None = ...,
+        true_alarms_later: _builtins.int = ...,
+        longest_delay_seconds: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["false_alarms_avoided", b"false_alarms_avoided", "thresholds", b"thresholds", "true_alarms_lost", b"true_alarms_lost"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["critical_sessions", b"critical_sessions", "false_alarms_avoided", b"false_alarms_avoided", "high_sessions", b"high_sessions", "longest_delay_seconds", b"longest_delay_seconds", "thresholds", b"thresholds", "true_alarms_later", b"true_alarms_later", "true_alarms_lost", b"true_alarms_lost"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ThresholdEffect: _TypeAlias = ThresholdEffect  # noqa: Y015
+
+@_typing.final
+class ReviewBasis(_message.Message):
+    """On what a review rests. Cases are counted once, by the first that applies."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CASES_FIELD_NUMBER: _builtins.int
+    DECIDED_TRUE_FIELD_NUMBER: _builtins.int
+    DECIDED_FALSE_FIELD_NUMBER: _builtins.int
+    OUTCOME_UNKNOWN_FIELD_NUMBER: _builtins.int
+    RAISED_BY_CUE_FIELD_NUMBER: _builtins.int
+    RAISED_BY_PATTERNS_FIELD_NUMBER: _builtins.int
+    NOT_COMPARABLE_FIELD_NUMBER: _builtins.int
+    NOT_REPRODUCED_FIELD_NUMBER: _builtins.int
+    SESSIONS_FIELD_NUMBER: _builtins.int
+    SESSIONS_IN_PERIOD_FIELD_NUMBER: _builtins.int
+    NOISE_FIELD_NUMBER: _builtins.int
+    cases: _builtins.int
+    """Cases closed in the period."""
+    decided_true: _builtins.int
+    """True and false alarms that thresholds decided: what effects are counted on."""
+    decided_false: _builtins.int
+    """The same, false alarms."""
+    outcome_unknown: _builtins.int
+    """Nobody could say what they were."""
+    raised_by_cue: _builtins.int
+    """Raised by words of danger, whatever the scores said: no threshold touches these."""
+    raised_by_patterns: _builtins.int
+    """Patterns alarmed too, on a score of its own: they would have been raised anyway."""
+    not_comparable: _builtins.int
+    """Their sessions have no results, or scores of another model."""
+    not_reproduced: _builtins.int
+    """Results were revised since: today's thresholds don't make an alarm of what is stored."""
+    sessions: _builtins.int
+    """Sessions whose levels were counted."""
+    sessions_in_period: _builtins.int
+    """Started in the period. The newest are counted, as far as an answer may look."""
+    @_builtins.property
+    def noise(self) -> _containers.RepeatedCompositeFieldContainer[Global___NoiseCount]:
+        """False alarms by what made them."""
+
+    def __init__(
+        self,
+        *,
+        cases: _builtins.int = ...,
+        decided_true: _builtins.int = ...,
+        decided_false: _builtins.int = ...,
+        outcome_unknown: _builtins.int = ...,
+        raised_by_cue: _builtins.int = ...,
+        raised_by_patterns: _builtins.int = ...,
+        not_comparable: _builtins.int = ...,
+        not_reproduced: _builtins.int = ...,
+        sessions: _builtins.int = ...,
+        sessions_in_period: _builtins.int = ...,
+        noise: _abc.Iterable[Global___NoiseCount] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cases", b"cases", "decided_false", b"decided_false", "decided_true", b"decided_true", "noise", b"noise", "not_comparable", b"not_comparable", "not_reproduced", b"not_reproduced", "outcome_unknown", b"outcome_unknown", "raised_by_cue", b"raised_by_cue", "raised_by_patterns", b"raised_by_patterns", "sessions", b"sessions", "sessions_in_period", b"sessions_in_period"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewBasis: _TypeAlias = ReviewBasis  # noqa: Y015
+
+@_typing.final
+class NoiseCount(_message.Message):
+    """False alarms of one kind."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    CASES_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """As counselors said, in lower case, such as another_person. Empty: not said, or said of fewer than ten people."""
+    cases: _builtins.int
+    """False alarms."""
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+        cases: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cases", b"cases", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NoiseCount: _TypeAlias = NoiseCount  # noqa: Y015
+
+@_typing.final
+class ReviewThresholdsResponse(_message.Message):
+    """Proposals, and what they rest on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_VERSION_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
+    CURRENT_FIELD_NUMBER: _builtins.int
+    PROPOSALS_FIELD_NUMBER: _builtins.int
+    CANDIDATES_FIELD_NUMBER: _builtins.int
+    model_version: _builtins.str
+    """The model whose thresholds are reviewed."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """From here on."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """And before this."""
+
+    @_builtins.property
+    def basis(self) -> Global___ReviewBasis:
+        """What it rests on."""
+
+    @_builtins.property
+    def current(self) -> Global___ThresholdEffect:
+        """Today's thresholds."""
+
+    @_builtins.property
+    def proposals(self) -> _containers.RepeatedCompositeFieldContainer[Global___ThresholdEffect]:
+        """Thresholds of high that would have avoided false alarms and lost no true one, most avoided first; at most 5. Empty: there are none.
+        They can only rise: what was never an alarm has no outcome, so nothing is known of what lower ones would find.
+        """
+
+    @_builtins.property
+    def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___ThresholdEffect]:
+        """The candidates of the request, in their order."""
+
+    def __init__(
+        self,
+        *,
+        model_version: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        basis: Global___ReviewBasis | None = ...,
+        current: Global___ThresholdEffect | None = ...,
+        proposals: _abc.Iterable[Global___ThresholdEffect] | None = ...,
+        candidates: _abc.Iterable[Global___ThresholdEffect] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "current", b"current", "end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "candidates", b"candidates", "current", b"current", "end_time", b"end_time", "model_version", b"model_version", "proposals", b"proposals", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewThresholdsResponse: _TypeAlias = ReviewThresholdsResponse  # noqa: Y015

@@ -60,6 +60,11 @@ class FusionServiceStub:
                 request_serializer=quietus_dot_fusion_dot_v1_dot_fusion__pb2.ListDissonanceRecordsRequest.SerializeToString,
                 response_deserializer=quietus_dot_fusion_dot_v1_dot_fusion__pb2.ListDissonanceRecordsResponse.FromString,
                 _registered_method=True)
+        self.ReviewThresholds = channel.unary_unary(
+                '/quietus.fusion.v1.FusionService/ReviewThresholds',
+                request_serializer=quietus_dot_fusion_dot_v1_dot_fusion__pb2.ReviewThresholdsRequest.SerializeToString,
+                response_deserializer=quietus_dot_fusion_dot_v1_dot_fusion__pb2.ReviewThresholdsResponse.FromString,
+                _registered_method=True)
 
 
 class FusionServiceServicer:
@@ -81,7 +86,9 @@ class FusionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchSession(self, request, context):
-        """Streams a session's state, first as it is and then as it changes. A slow reader gets the newest state, not every one.
+        """Streams a session's state, first as it is and then as it changes. A slow reader gets the newest state, not every one. Who was cut
+        off goes on after the position of the last answer. NOT_FOUND SESSION_NOT_FOUND, also later: the person is no longer the caller's to
+        see, or was deleted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -97,6 +104,17 @@ class FusionServiceServicer:
 
     def ListDissonanceRecords(self, request, context):
         """Lists what was said against what was shown, oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReviewThresholds(self, request, context):
+        """Proposes thresholds of the levels, from how cases ended and what is stored of their sessions. It changes nothing: thresholds are part of a
+        model version. Everything is a count over everybody. Audited. INVALID_ARGUMENT PERIOD_INVALID, PERIOD_NOT_WHOLE_DAYS,
+        THRESHOLDS_INVALID.
+        FAILED_PRECONDITION TOO_FEW_OUTCOMES: its metadata says of how many people there are true and false alarms that thresholds decided,
+        and how many are needed. RESOURCE_EXHAUSTED REVIEW_BUSY, with retry info, or REVIEW_TOO_LARGE: ask for a shorter period.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -129,6 +147,11 @@ def add_FusionServiceServicer_to_server(servicer, server):
                     servicer.ListDissonanceRecords,
                     request_deserializer=quietus_dot_fusion_dot_v1_dot_fusion__pb2.ListDissonanceRecordsRequest.FromString,
                     response_serializer=quietus_dot_fusion_dot_v1_dot_fusion__pb2.ListDissonanceRecordsResponse.SerializeToString,
+            ),
+            'ReviewThresholds': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReviewThresholds,
+                    request_deserializer=quietus_dot_fusion_dot_v1_dot_fusion__pb2.ReviewThresholdsRequest.FromString,
+                    response_serializer=quietus_dot_fusion_dot_v1_dot_fusion__pb2.ReviewThresholdsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -267,6 +290,33 @@ class FusionService:
             '/quietus.fusion.v1.FusionService/ListDissonanceRecords',
             quietus_dot_fusion_dot_v1_dot_fusion__pb2.ListDissonanceRecordsRequest.SerializeToString,
             quietus_dot_fusion_dot_v1_dot_fusion__pb2.ListDissonanceRecordsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReviewThresholds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quietus.fusion.v1.FusionService/ReviewThresholds',
+            quietus_dot_fusion_dot_v1_dot_fusion__pb2.ReviewThresholdsRequest.SerializeToString,
+            quietus_dot_fusion_dot_v1_dot_fusion__pb2.ReviewThresholdsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,13 +38,23 @@ class FusionServiceStub:
     GetSessionRisk: _grpc.UnaryUnaryMultiCallable[_fusion_pb2.GetSessionRiskRequest, _fusion_pb2.GetSessionRiskResponse]
     """Returns a session's state. NOT_FOUND SESSION_NOT_FOUND: nothing of it was fused yet."""
     WatchSession: _grpc.UnaryStreamMultiCallable[_fusion_pb2.WatchSessionRequest, _fusion_pb2.WatchSessionResponse]
-    """Streams a session's state, first as it is and then as it changes. A slow reader gets the newest state, not every one."""
+    """Streams a session's state, first as it is and then as it changes. A slow reader gets the newest state, not every one. Who was cut
+    off goes on after the position of the last answer. NOT_FOUND SESSION_NOT_FOUND, also later: the person is no longer the caller's to
+    see, or was deleted.
+    """
     ReplayChunk: _grpc.UnaryUnaryMultiCallable[_fusion_pb2.ReplayChunkRequest, _fusion_pb2.ReplayChunkResponse]
     """Fuses a chunk again from its stored inputs under the model that its result names, and says whether all bits agree.
     NOT_FOUND CHUNK_NOT_FOUND. FAILED_PRECONDITION INPUTS_EXPIRED, MODEL_NOT_FOUND.
     """
     ListDissonanceRecords: _grpc.UnaryUnaryMultiCallable[_fusion_pb2.ListDissonanceRecordsRequest, _fusion_pb2.ListDissonanceRecordsResponse]
     """Lists what was said against what was shown, oldest first."""
+    ReviewThresholds: _grpc.UnaryUnaryMultiCallable[_fusion_pb2.ReviewThresholdsRequest, _fusion_pb2.ReviewThresholdsResponse]
+    """Proposes thresholds of the levels, from how cases ended and what is stored of their sessions. It changes nothing: thresholds are part of a
+    model version. Everything is a count over everybody. Audited. INVALID_ARGUMENT PERIOD_INVALID, PERIOD_NOT_WHOLE_DAYS,
+    THRESHOLDS_INVALID.
+    FAILED_PRECONDITION TOO_FEW_OUTCOMES: its metadata says of how many people there are true and false alarms that thresholds decided,
+    and how many are needed. RESOURCE_EXHAUSTED REVIEW_BUSY, with retry info, or REVIEW_TOO_LARGE: ask for a shorter period.
+    """
 
 @_typing.type_check_only
 class FusionServiceAsyncStub(FusionServiceStub):
@@ -56,13 +66,23 @@ class FusionServiceAsyncStub(FusionServiceStub):
     GetSessionRisk: _aio.UnaryUnaryMultiCallable[_fusion_pb2.GetSessionRiskRequest, _fusion_pb2.GetSessionRiskResponse]  # type: ignore[assignment]
     """Returns a session's state. NOT_FOUND SESSION_NOT_FOUND: nothing of it was fused yet."""
     WatchSession: _aio.UnaryStreamMultiCallable[_fusion_pb2.WatchSessionRequest, _fusion_pb2.WatchSessionResponse]  # type: ignore[assignment]
-    """Streams a session's state, first as it is and then as it changes. A slow reader gets the newest state, not every one."""
+    """Streams a session's state, first as it is and then as it changes. A slow reader gets the newest state, not every one. Who was cut
+    off goes on after the position of the last answer. NOT_FOUND SESSION_NOT_FOUND, also later: the person is no longer the caller's to
+    see, or was deleted.
+    """
     ReplayChunk: _aio.UnaryUnaryMultiCallable[_fusion_pb2.ReplayChunkRequest, _fusion_pb2.ReplayChunkResponse]  # type: ignore[assignment]
     """Fuses a chunk again from its stored inputs under the model that its result names, and says whether all bits agree.
     NOT_FOUND CHUNK_NOT_FOUND. FAILED_PRECONDITION INPUTS_EXPIRED, MODEL_NOT_FOUND.
     """
     ListDissonanceRecords: _aio.UnaryUnaryMultiCallable[_fusion_pb2.ListDissonanceRecordsRequest, _fusion_pb2.ListDissonanceRecordsResponse]  # type: ignore[assignment]
     """Lists what was said against what was shown, oldest first."""
+    ReviewThresholds: _aio.UnaryUnaryMultiCallable[_fusion_pb2.ReviewThresholdsRequest, _fusion_pb2.ReviewThresholdsResponse]  # type: ignore[assignment]
+    """Proposes thresholds of the levels, from how cases ended and what is stored of their sessions. It changes nothing: thresholds are part of a
+    model version. Everything is a count over everybody. Audited. INVALID_ARGUMENT PERIOD_INVALID, PERIOD_NOT_WHOLE_DAYS,
+    THRESHOLDS_INVALID.
+    FAILED_PRECONDITION TOO_FEW_OUTCOMES: its metadata says of how many people there are true and false alarms that thresholds decided,
+    and how many are needed. RESOURCE_EXHAUSTED REVIEW_BUSY, with retry info, or REVIEW_TOO_LARGE: ask for a shorter period.
+    """
 
 class FusionServiceServicer(metaclass=_abc_1.ABCMeta):
     """Fused chunks and the state of sessions."""
@@ -89,7 +109,10 @@ class FusionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _fusion_pb2.WatchSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_fusion_pb2.WatchSessionResponse], _abc.AsyncIterator[_fusion_pb2.WatchSessionResponse]]:
-        """Streams a session's state, first as it is and then as it changes. A slow reader gets the newest state, not every one."""
+        """Streams a session's state, first as it is and then as it changes. A slow reader gets the newest state, not every one. Who was cut
+        off goes on after the position of the last answer. NOT_FOUND SESSION_NOT_FOUND, also later: the person is no longer the caller's to
+        see, or was deleted.
+        """
 
     @_abc_1.abstractmethod
     def ReplayChunk(
@@ -108,5 +131,18 @@ class FusionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_fusion_pb2.ListDissonanceRecordsResponse, _abc.Awaitable[_fusion_pb2.ListDissonanceRecordsResponse]]:
         """Lists what was said against what was shown, oldest first."""
+
+    @_abc_1.abstractmethod
+    def ReviewThresholds(
+        self,
+        request: _fusion_pb2.ReviewThresholdsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_fusion_pb2.ReviewThresholdsResponse, _abc.Awaitable[_fusion_pb2.ReviewThresholdsResponse]]:
+        """Proposes thresholds of the levels, from how cases ended and what is stored of their sessions. It changes nothing: thresholds are part of a
+        model version. Everything is a count over everybody. Audited. INVALID_ARGUMENT PERIOD_INVALID, PERIOD_NOT_WHOLE_DAYS,
+        THRESHOLDS_INVALID.
+        FAILED_PRECONDITION TOO_FEW_OUTCOMES: its metadata says of how many people there are true and false alarms that thresholds decided,
+        and how many are needed. RESOURCE_EXHAUSTED REVIEW_BUSY, with retry info, or REVIEW_TOO_LARGE: ask for a shorter period.
+        """
 
 def add_FusionServiceServicer_to_server(servicer: FusionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
