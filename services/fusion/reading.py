@@ -86,18 +86,21 @@ def _content(message: PredictionMessage) -> tuple[Modality, Shown | Said]:
 def _shown(message: VisionPrediction | AudioPrediction, probability: float) -> Shown:
     return Shown(
         emotion=Emotion(message.emotion),
-        probability=probability,
-        confidence=message.confidence,
+        probability=_share(probability),
+        confidence=_share(message.confidence),
         distribution=_distribution(message) if message.HasField("distribution") else None,
         model_version=message.model_version,
     )
 
 
+_PLACES = {int(emotion): place for place, emotion in enumerate(Emotion)}
+
+
 def _distribution(message: VisionPrediction | AudioPrediction) -> tuple[float, ...]:
-    """By the numbers of all ten emotions; those that the model doesn't know hold 0."""
+    """By the numbers of all ten emotions; those that the model doesn't know hold 0. KeyError for an unknown label."""
     shares = [0.0] * len(Emotion)
     for label, share in zip(message.distribution.labels, message.distribution.probabilities, strict=True):
-        shares[label - 1] = share
+        shares[_PLACES[label]] = _share(share)
     return tuple(shares)
 
 
@@ -105,10 +108,24 @@ def _said(message: TextPrediction) -> Said:
     """Topics, language and the sealed transcript stay with ingest: fusion doesn't need them."""
     return Said(
         level=Level(message.risk_level),
-        probability=message.distress_probability,
-        confidence=message.confidence,
-        valence=message.valence if message.HasField("valence") else None,
+        probability=_share(message.distress_probability),
+        confidence=_share(message.confidence),
+        valence=_valence(message.valence) if message.HasField("valence") else None,
         deflection=bool(message.cues.deflections),
         signals=frozenset(map(CrisisSignal, message.cues.crisis_signals)),
         model_version=message.model_version,
     )
+
+
+def _share(value: float) -> float:
+    """ValueError outside of [0, 1]: a NaN would stay in the session's state for ever."""
+    if not 0.0 <= value <= 1.0:
+        raise ValueError("not in [0, 1]")
+    return value
+
+
+def _valence(value: float) -> float:
+    """ValueError outside of [-1, 1]."""
+    if not -1.0 <= value <= 1.0:
+        raise ValueError("not in [-1, 1]")
+    return value

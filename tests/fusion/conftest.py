@@ -11,6 +11,8 @@ from services.fusion.fold import Models
 from services.fusion.models import SHIPPED
 from services.fusion.registry import load_models
 from tests.conftest import MakeDatabase
+from tests.fusion.road import Road, following
+from tests.ingest.suite import running
 from tests.support import postgres
 
 # A property that is slow on a busy machine is still true.
@@ -31,6 +33,12 @@ async def second_database(postgres_admin_dsn: str, template_database: str) -> As
     yield database
     await database.close()
     await postgres.drop_database(postgres_admin_dsn, dsn)
+
+
+@pytest.fixture
+async def road(make_database: MakeDatabase, database: Database, models: Models) -> AsyncIterator[Road]:
+    async with running(make_database("ingest")) as ingest, following(ingest, database, models) as road:
+        yield road
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Chunks, models and batches for tests."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -53,6 +54,11 @@ def chunk(
     return ChunkInputs(at.chunk_id, at.capture_start_time, at.capture_end_time, vision, audio, text)
 
 
+def at(inputs: ChunkInputs, start: timedelta, length: timedelta) -> ChunkInputs:
+    """The same, captured `start` after START."""
+    return replace(inputs, capture_start_time=START + start, capture_end_time=START + start + length)
+
+
 def predictions(inputs: ChunkInputs) -> list[Prediction]:
     contents = ((Modality.VISION, inputs.vision), (Modality.AUDIO, inputs.audio), (Modality.TEXT, inputs.text))
     return [
@@ -96,3 +102,19 @@ def any_chunk(number: int = 0) -> st.SearchStrategy[ChunkInputs]:
     """With at least one modality."""
     optional = st.none() | any_shown(), st.none() | any_shown(), st.none() | any_said()
     return st.builds(chunk, st.just(number), *optional).filter(lambda made: bool(predictions(made)))
+
+
+def irregular_sessions(max_size: int = 10) -> st.SearchStrategy[list[ChunkInputs]]:
+    """Chunks of any length from none to minutes, hours apart, beside one another or at the same time."""
+    milliseconds = st.integers(0, 10_000) | st.integers(0, 4 * 3600 * 1000)
+    places = st.tuples(any_chunk(), milliseconds, st.integers(0, 20_000) | st.integers(0, 200_000))
+    return st.lists(places, min_size=1, max_size=max_size).map(
+        lambda placed: [
+            at(
+                chunk(number, one.vision, one.audio, one.text),
+                timedelta(milliseconds=start),
+                timedelta(milliseconds=length),
+            )
+            for number, (one, start, length) in enumerate(placed)
+        ]
+    )
