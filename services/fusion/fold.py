@@ -94,7 +94,7 @@ class SessionFold:
         self._before = before
         self._inputs = dict(inputs)
         self._stored = frozenset(result.chunk_id for result in results)
-        self._results = _with_judged(models, before.state, results)
+        self._results = _with_judged(before.state, results)
         self._keys = [result.key for result in results]
         self._changed: set[UUID] = set()
 
@@ -215,13 +215,12 @@ def _is_explained(before: Standing, after: Standing) -> bool:
     )
 
 
-def _with_judged(models: Models, before: SessionState, results: Sequence[ChunkResult]) -> list[ChunkResult]:
+def _with_judged(before: SessionState, results: Sequence[ChunkResult]) -> list[ChunkResult]:
     """Stored results don't repeat which chunks before them were judged: it follows from the directions."""
     judged = before.judged
     rebuilt = []
     for result in results:
-        model = models.versions[result.model_version]
-        judged = judged_after(model, judged, result.chunk_id, result.fused.direction)
+        judged = judged_after(judged, result.chunk_id, result.fused.direction)
         standing = replace(result.standing, state=replace(result.state, judged=judged))
         rebuilt.append(replace(result, standing=standing))
     return rebuilt

@@ -42,8 +42,7 @@ async def _load(
     known: Mapping[UUID, Mapping[UUID, ChunkInputs]] = {}
     places = _places_reached_back_to(batches, tails)
     if places:
-        window_chunks = models.active.dissonance.window_chunks
-        standings |= await results.read_standings_before(tx, places, window_chunks)
+        standings |= await results.read_standings_before(tx, places)
         later = await results.read_from(tx, places)
         known = await inputs.read(tx, _chunks_of(batches, {session_id for session_id, _, _ in places}))
     return {
@@ -102,4 +101,4 @@ async def _write(
     await sessions.write_tails(tx, new_tails)
     await inputs.write(tx, batches)
     await results.write(tx, changes)
-    await accounts.write(tx, models.active, changes)
+    await accounts.write(tx, models, changes)

@@ -5,10 +5,11 @@ import json
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from typing import Any, Literal
+from itertools import pairwise
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from services.fusion.inputs import Floats
@@ -16,7 +17,15 @@ from services.fusion.vocabulary import KNOWN_EMOTIONS, Emotion, Level, Modality
 
 # Nobody has fitted these to data of distressed people; they are an expert's first guess and say so.
 Origin = Literal["expert prior", "fitted"]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Probability = Annotated[float, Field(gt=0.0, lt=1.0)]  # one that has a logit
+Positive = Annotated[float, Field(gt=0.0)]
+Valence = Annotated[float, Field(ge=-1.0, le=1.0)]
 Six = tuple[float, float, float, float, float, float]
+Shares = tuple[Share, Share, Share, Share, Share, Share]
+Rates = tuple[Positive, Positive, Positive, Positive, Positive, Positive]
+RISEN_LEVELS = (Level.MEDIUM, Level.HIGH, Level.CRITICAL)
+MOST_WINDOW_CHUNKS = 16
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
@@ -40,9 +49,9 @@ class ModalityReliability:
     KNOWN_EMOTIONS.
     """
 
-    typical: Six  # over all clips: what a prediction looks like that says nothing
-    spread: tuple[Six, Six, Six, Six, Six, Six]  # row l: the votes that are not for l where most are for l
-    confusion: tuple[Six, Six, Six, Six, Six, Six]  # row k: the votes on clips that intend k
+    typical: Shares  # over all clips: what a prediction looks like that says nothing
+    spread: tuple[Shares, Shares, Shares, Shares, Shares, Shares]  # row l: the votes not for l where most are for l
+    confusion: tuple[Shares, Shares, Shares, Shares, Shares, Shares]  # row k: the votes on clips that intend k
 
 
 @checked_dataclass(config=STRICT, frozen=True)
@@ -60,12 +69,12 @@ class EmotionModel:
     source: Source
     labels: tuple[str, ...]
     figures: dict[str, float]  # actors left out
-    base_rates: Six  # of the intended emotions in the data
+    base_rates: Rates  # of the intended emotions in the data
     vision: ModalityReliability
     audio: ModalityReliability
     trust_origin: Literal["expert prior"]
-    trust: dict[str, float]  # by emotion: the share of it that counts as evidence; 1 for the six that the data has
-    minimum_trusted: float  # below it, a prediction is no evidence at all
+    trust: dict[str, Share]  # by emotion: the share of it that counts as evidence; 1 for the six that the data has
+    minimum_trusted: Share  # below it, a prediction is no evidence at all
     vision_only: StackerWeights
     audio_only: StackerWeights
     vision_and_audio: StackerWeights
@@ -80,14 +89,22 @@ class EmotionModel:
 @checked_dataclass(config=STRICT, frozen=True)
 class DistressModel:
     origin: Origin
-    prior: float
-    weights: dict[str, float]  # by modality
-    clip: tuple[float, float]  # of the probabilities
-    text_level_floors: dict[str, float]  # the least probability that a text model's own level stands for
-    hopelessness_floor: float
-    passive_ideation_floor: float
-    critical_signal_floor: float
-    evidence_scale: float  # evidence (weight x confidence) at which confidence reaches 1 - 1/e
+    prior: Probability
+    weights: dict[str, Positive]  # by modality
+    clip: tuple[Probability, Probability]  # of the probabilities
+    text_level_floors: dict[str, Share]  # the least probability that a text model's own level stands for
+    hopelessness_floor: Share
+    passive_ideation_floor: Share
+    critical_signal_floor: Share
+    evidence_scale: Positive  # evidence (weight x confidence) at which confidence reaches 1 - 1/e
+
+    def __post_init__(self) -> None:
+        if set(self.weights) != {modality.label for modality in Modality}:
+            raise ValueError("weights must name each modality")
+        if not set(self.text_level_floors) <= {level.label for level in Level}:
+            raise ValueError("text_level_floors must name levels")
+        if self.clip[0] >= self.clip[1]:
+            raise ValueError("clip must be a lower and an upper probability")
 
     @cached_property
     def weight_array(self) -> Floats:
@@ -103,21 +120,33 @@ class SessionPolicy:
     """How a session's level follows its chunks. Times are capture time."""
 
     origin: Origin
-    memory_seconds: float  # evidence this old weighs 1/e
-    prior_seconds: float  # the prior weighs as much as this long of full evidence
-    minimum_chunk_seconds: float  # a chunk's length is taken as at least this
-    maximum_chunk_seconds: float
-    enter: dict[str, float]  # by level: a score that reaches it raises to the level
-    leave: dict[str, float]  # by level: only a score below it lowers from the level
-    cue_hold_seconds: float  # a cue of danger holds its level this long
+    memory_seconds: Positive  # evidence this old weighs 1/e
+    prior_seconds: Positive  # the prior weighs as much as this long of full evidence
+    minimum_chunk_seconds: Positive  # a chunk's length is taken as at least this
+    maximum_chunk_seconds: Positive
+    enter: dict[str, Probability]  # by level: a score that reaches it raises to the level
+    leave: dict[str, Probability]  # by level: only a score below it lowers from the level
+    cue_hold_seconds: Positive  # a cue of danger holds its level this long
+
+    def __post_init__(self) -> None:
+        labels = [level.label for level in RISEN_LEVELS]
+        if set(self.enter) != set(labels) or set(self.leave) != set(labels):
+            raise ValueError("enter and leave must name each level above low")
+        for thresholds in (self.enter, self.leave):
+            if any(thresholds[lower] >= thresholds[higher] for lower, higher in pairwise(labels)):
+                raise ValueError("a higher level needs a higher threshold")
+        if any(self.leave[label] >= self.enter[label] for label in labels):
+            raise ValueError("a level must be left below where it is entered")
+        if self.minimum_chunk_seconds > self.maximum_chunk_seconds:
+            raise ValueError("minimum_chunk_seconds must not be above maximum_chunk_seconds")
 
     @cached_property
     def enter_thresholds(self) -> tuple[float, ...]:
-        return tuple(self.enter[level.label] for level in (Level.MEDIUM, Level.HIGH, Level.CRITICAL))
+        return tuple(self.enter[level.label] for level in RISEN_LEVELS)
 
     @cached_property
     def leave_thresholds(self) -> tuple[float, ...]:
-        return tuple(self.leave[level.label] for level in (Level.MEDIUM, Level.HIGH, Level.CRITICAL))
+        return tuple(self.leave[level.label] for level in RISEN_LEVELS)
 
 
 @checked_dataclass(config=STRICT, frozen=True)
@@ -125,18 +154,18 @@ class DissonanceModel:
     """When what is said is not what is shown. Valences are in [-1, 1]."""
 
     origin: Origin
-    valence: Six
-    everyday_rates: Six  # how often people show each emotion in daily life: actors' clips hold far more marked ones
-    said_positive: float
-    said_positive_with_deflection: float
-    said_negative: float
-    shown_negative: float
-    shown_at_ease: float
-    minimum_gap: float
-    window_chunks: int  # persistence looks at this many chunks that could be judged
-    repeated_chunks: int
-    persistent_chunks: int
-    grave_score: float
+    valence: tuple[Valence, Valence, Valence, Valence, Valence, Valence]
+    everyday_rates: Rates  # how often people show each emotion in daily life: actors' clips hold far more marked ones
+    said_positive: Valence
+    said_positive_with_deflection: Valence
+    said_negative: Valence
+    shown_negative: Valence
+    shown_at_ease: Valence
+    minimum_gap: Positive
+    window_chunks: Annotated[int, Field(ge=1, le=MOST_WINDOW_CHUNKS)]  # persistence looks at so many judged chunks
+    repeated_chunks: Annotated[int, Field(ge=1)]
+    persistent_chunks: Annotated[int, Field(ge=1)]
+    grave_score: Share
 
 
 @checked_dataclass(config=STRICT, frozen=True)
@@ -169,6 +198,8 @@ def checksum_of(document: dict[str, Any]) -> str:
 
 def parse_model(document: dict[str, Any]) -> ModelDocument:
     """ModelError when the document is malformed or its checksum is another's."""
+    if not isinstance(document, dict):
+        raise ModelError("a model is an object")
     checksum = checksum_of(document)
     if document.get("checksum") != checksum:
         raise ModelError(f"model {document.get('version')!r}: the checksum is not of this content")

@@ -12,6 +12,8 @@ async def load_models(database: Database, version: str) -> Models:
     """Registers the shipped version and reads all that were ever registered. FAILED_PRECONDITION MODEL_UNUSABLE."""
     try:
         shipped = parse_model(read_document(version))
+        if shipped.model.version != version:
+            raise ModelError(f"model {version!r}: the file holds {shipped.model.version!r}")
         async with database.transaction() as tx:
             await models.register(tx, shipped)
             registered = await models.read_all(tx)

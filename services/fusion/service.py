@@ -76,7 +76,7 @@ class Sessions:
                 raise AppError(ErrorKind.FAILED_PRECONDITION, "INPUTS_EXPIRED")
             place = (session_id, *stored.key)
             silent = await silences.read(tx, session_id)
-            before = await results.read_standings_before(tx, [place], model.dissonance.window_chunks)
+            before = await results.read_standings_before(tx, [place])
         (fused,) = fuse_chunks(model, InputArrays.of([known[chunk_id]]))
         replayed = advanced(model, before[session_id].state, replace(stored, fused=fused))
         return Replay(stored, _without_judged(replayed), silent)

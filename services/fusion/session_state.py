@@ -8,10 +8,12 @@ from uuid import UUID
 
 from services.fusion.fuse import FusedChunk
 from services.fusion.inputs import Window
-from services.fusion.model import FusionModel, SessionPolicy
+from services.fusion.model import MOST_WINDOW_CHUNKS, FusionModel, SessionPolicy
 from services.fusion.vocabulary import Direction, Level
 
 Judged = tuple[tuple[UUID, Direction], ...]
+# Whatever the model, so that a state doesn't depend on which versions made the chunks before it.
+JUDGED_CHUNKS = MOST_WINDOW_CHUNKS
 
 
 class LevelCause(Enum):
@@ -36,7 +38,7 @@ class SessionState:
     capture_end_time: datetime | None = None
     critical_until: datetime | None = None  # None once it has passed
     high_until: datetime | None = None  # the same
-    judged: Judged = ()  # the last chunks whose dissonance could be judged, oldest first
+    judged: Judged = ()  # the last JUDGED_CHUNKS whose dissonance could be judged, oldest first
 
 
 START = SessionState()
@@ -72,14 +74,14 @@ def advance(model: FusionModel, state: SessionState, window: Window, chunk: Fuse
         capture_end_time=now,
         critical_until=critical_until,
         high_until=high_until,
-        judged=judged_after(model, state.judged, window.chunk_id, chunk.direction),
+        judged=judged_after(state.judged, window.chunk_id, chunk.direction),
     )
 
 
-def judged_after(model: FusionModel, before: Judged, chunk_id: UUID, direction: Direction) -> Judged:
+def judged_after(before: Judged, chunk_id: UUID, direction: Direction) -> Judged:
     if direction is Direction.UNCLEAR:
         return before
-    return (*before, (chunk_id, direction))[-model.dissonance.window_chunks :]
+    return (*before, (chunk_id, direction))[-JUDGED_CHUNKS:]
 
 
 def _kept_share(policy: SessionPolicy, before: datetime | None, now: datetime) -> float:

@@ -13,7 +13,7 @@ from libs.common.db.database import Transaction
 from libs.common.ids import derived_id
 from services.fusion.dissonance import Finding, stated_emotion
 from services.fusion.explanation import explain
-from services.fusion.fold import ChangedResult
+from services.fusion.fold import ChangedResult, Models
 from services.fusion.model import FusionModel
 from services.fusion.records import DissonanceRecord, PageKey
 from services.fusion.store.result_rows import four_decimals
@@ -47,7 +47,7 @@ _EXPLANATION_COLUMNS = (
 )
 
 
-async def write(tx: Transaction, model: FusionModel, sessions: Sequence[SessionChanges]) -> None:
+async def write(tx: Transaction, models: Models, sessions: Sequence[SessionChanges]) -> None:
     """Puts what the results give in the place of what older revisions gave."""
     stored = [
         (session_id, change.result.chunk_id)
@@ -59,6 +59,7 @@ async def write(tx: Transaction, model: FusionModel, sessions: Sequence[SessionC
     for session_id, user_id, changes in sessions:
         for change in changes:
             if change.finding is not None:
+                model = models.versions[change.result.model_version]
                 records.append(_record(model, session_id, user_id, change, change.finding))
             if change.is_explained:
                 explanations.append(_explanation(session_id, user_id, change))

@@ -11,7 +11,7 @@ from uuid import UUID
 from libs.common.db.database import Transaction
 from services.fusion.fold import ChangedResult, ChunkResult, Standing
 from services.fusion.records import PageKey
-from services.fusion.session_state import Judged
+from services.fusion.session_state import JUDGED_CHUNKS, Judged
 from services.fusion.store.result_rows import COLUMNS, result_in, row_of
 from services.fusion.vocabulary import Direction
 
@@ -74,12 +74,10 @@ async def read_from(tx: Transaction, places: Sequence[Place]) -> Mapping[UUID, S
     return found
 
 
-async def read_standings_before(
-    tx: Transaction, places: Sequence[Place], window_chunks: int
-) -> Mapping[UUID, Standing]:
-    """By session: where it stood right before a place, with the last `window_chunks` that were judged."""
+async def read_standings_before(tx: Transaction, places: Sequence[Place]) -> Mapping[UUID, Standing]:
+    """By session: where it stood right before a place."""
     judged: defaultdict[UUID, Judged] = defaultdict(tuple)
-    for row in await tx.driver.fetch(_JUDGED_BEFORE, *_columns(places), window_chunks):
+    for row in await tx.driver.fetch(_JUDGED_BEFORE, *_columns(places), JUDGED_CHUNKS):
         direction = Direction[row["dissonance_direction"].upper()]
         judged[row["session_id"]] = (*judged[row["session_id"]], (row["chunk_id"], direction))
     standings = {session_id: Standing() for session_id, _, _ in places}
