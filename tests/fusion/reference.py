@@ -1,6 +1,7 @@
 """Fusion of one chunk once more, written apart from the service: plain numbers, one step after another."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.fusion.inputs import ChunkInputs, Said, Shown
@@ -15,42 +16,67 @@ COUNTS_AS = {name: name for name in SIX} | {"hopeless": "sad", "resigned": "sad"
 class Reference:
     logit: float
     score: float
+    prior_logit: float
+    contributions: dict[str, float]
+    evidence: float
     confidence: float
     emotions: list[float] | None
+    said_valence: float | None
     shown_valence: float | None
+    shown_emotion: str | None
     direction: str
     dissonance_score: float
+    floor: str | None
 
 
 def reference(model: FusionModel, chunk: ChunkInputs) -> Reference:
-    logit, confidence = _distress(model, chunk)
+    prior = math.log(model.distress.prior / (1 - model.distress.prior))
+    contributions, mass, confidence = _distress(model, chunk, prior)
+    logit = prior + sum(contributions.values())
     emotions = _emotions(model, chunk)
     valence = chunk.text.valence if chunk.text else None
-    shown = None if emotions is None else _shown_valence(model, emotions)
+    everyday = None if emotions is None else _everyday(model, emotions)
+    shown = None if everyday is None else _expected(everyday, model.dissonance.valence)
     deflection = chunk.text is not None and chunk.text.deflection
     direction, score = _dissonance(model, valence, shown, deflection)
-    return Reference(logit, 1 / (1 + math.exp(-logit)), confidence, emotions, shown, direction, score)
+    return Reference(
+        logit=logit,
+        score=1 / (1 + math.exp(-logit)),
+        prior_logit=prior,
+        contributions=contributions,
+        evidence=mass / sum(model.distress.weights.values()),
+        confidence=confidence,
+        emotions=emotions,
+        said_valence=valence,
+        shown_valence=shown,
+        shown_emotion=None if everyday is None else SIX[everyday.index(max(everyday))],
+        direction=direction,
+        dissonance_score=score,
+        floor=_floor(chunk.text),
+    )
 
 
-def _distress(model: FusionModel, chunk: ChunkInputs) -> tuple[float, float]:
+def _distress(model: FusionModel, chunk: ChunkInputs, prior: float) -> tuple[dict[str, float], float, float]:
+    """What each modality adds, the evidence of all, and the confidence."""
     distress = model.distress
-    prior = math.log(distress.prior / (1 - distress.prior))
-    logit, mass, against, towards = prior, 0.0, 0.0, 0.0
+    contributions: dict[str, float] = {}
+    mass, against, towards = 0.0, 0.0, 0.0
     for name, prediction in (("vision", chunk.vision), ("audio", chunk.audio), ("text", chunk.text)):
         if prediction is None:
             continue
         probability = _text_probability(model, prediction) if isinstance(prediction, Said) else prediction.probability
         clipped = min(max(probability, distress.clip[0]), distress.clip[1])
         evidence = distress.weights[name] * prediction.confidence
-        logit += evidence * (math.log(clipped / (1 - clipped)) - prior)
+        contributions[name] = evidence * (math.log(clipped / (1 - clipped)) - prior)
         mass += evidence
         if probability > 0.5:
             towards += evidence * (2 * probability - 1)
         else:
             against += evidence * (1 - 2 * probability)
     if mass == 0:
-        return logit, 0.0
-    return logit, (1 - 2 * min(towards, against) / mass) * (1 - math.exp(-mass / distress.evidence_scale))
+        return contributions, 0.0, 0.0
+    agreement = 1 - 2 * min(towards, against) / mass
+    return contributions, mass, agreement * (1 - math.exp(-mass / distress.evidence_scale))
 
 
 def _text_probability(model: FusionModel, text: Said) -> float:
@@ -63,6 +89,16 @@ def _text_probability(model: FusionModel, text: Said) -> float:
             )
         )
     return max(floors)
+
+
+def _floor(text: Said | None) -> str | None:
+    """The level that words demand by themselves."""
+    if text is None:
+        return None
+    signals = {signal.name for signal in text.signals}
+    if signals & {"ACTIVE_IDEATION", "PLAN_OR_INTENT", "SELF_HARM", "FAREWELL"}:
+        return "critical"
+    return "high" if "PASSIVE_IDEATION" in signals or text.level.label == "critical" else None
 
 
 def _emotions(model: FusionModel, chunk: ChunkInputs) -> list[float] | None:
@@ -106,14 +142,18 @@ def _evidence(model: FusionModel, table: ModalityReliability, shown: Shown) -> t
     return [shares[name] + (1 - trusted) * typical for name, typical in zip(SIX, table.typical, strict=True)], trusted
 
 
-def _shown_valence(model: FusionModel, emotions: list[float]) -> float:
+def _everyday(model: FusionModel, emotions: list[float]) -> list[float]:
     odds = [
         share * everyday / base
         for share, everyday, base in zip(
             emotions, model.dissonance.everyday_rates, model.emotion.base_rates, strict=True
         )
     ]
-    return sum(odd / sum(odds) * valence for odd, valence in zip(odds, model.dissonance.valence, strict=True))
+    return [odd / sum(odds) for odd in odds]
+
+
+def _expected(shares: Sequence[float], values: Sequence[float]) -> float:
+    return sum(share * value for share, value in zip(shares, values, strict=True))
 
 
 def _dissonance(model: FusionModel, said: float | None, shown: float | None, deflection: bool) -> tuple[str, float]:

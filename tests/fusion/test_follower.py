@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID, uuid4
 
@@ -37,10 +38,14 @@ def masking_session(chunks: int = 10) -> list[ChunkInputs]:
 
 
 def random_batches(order: random.Random) -> list[ClientBatch]:
-    """Two people with a session each; modalities arrive shuffled, some of them late."""
+    """Two people with a session each, of chunks of any length at any time; modalities arrive shuffled, some late."""
     made = []
     for session_id, user_id in ((make.SESSION_ID, make.USER_ID), (OTHER_SESSION, OTHER_PERSON)):
-        arriving = [prediction for one in masking_session(8) for prediction in predictions(one)]
+        lived = [
+            make.at(one, timedelta(seconds=order.uniform(0, 7200)), timedelta(seconds=order.uniform(0, 90)))
+            for one in masking_session(8)
+        ]
+        arriving = [prediction for one in lived for prediction in predictions(one)]
         crisis = chunk(order.randint(8, 12), text=said(0.8, signals=frozenset({CrisisSignal.FAREWELL})))
         arriving.extend(predictions(crisis))
         order.shuffle(arriving)
