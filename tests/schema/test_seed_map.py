@@ -32,6 +32,21 @@ async def test_the_audit_log_of_every_slice_has_the_documents_indexes(
     assert {index.columns for index in live.indexes.values()} >= {("user_id", "created_at DESC"), ("created_at DESC",)}
 
 
+@pytest.mark.usefixtures("seeds")
+async def test_fusion_s_indexes_have_the_documents_names(connection: asyncpg.Connection) -> None:
+    """The documents name those of dissonance_records, and of fusion's other tables only keys."""
+    texts = "".join(path.read_text() for path in seeds_folder().glob("*.txt"))
+    named = {
+        index: tuple(column.strip() for column in columns.split(","))
+        for table in ("fusion_results", "llm_explanations", "dissonance_records")
+        for index, columns in re.findall(rf"CREATE INDEX (\w+) ON {table}\(([^)]*)\)", texts)
+    }
+    catalog = await read_catalog(connection, ["fusion"])
+    indexes = {name: index.columns for table in catalog.values() for name, index in table.indexes.items()}
+    assert named
+    assert {name: indexes.get(name) for name in named} == named
+
+
 def test_nothing_of_the_documents_is_overlooked(seeds: list[Table]) -> None:
     folder = seeds_folder()
     texts = {table.seed: next(folder.glob(f"{table.seed}_*.txt")).read_text() for table in seeds}
