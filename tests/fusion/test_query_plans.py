@@ -5,6 +5,7 @@ index, in tables of hundreds of thousands.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from libs.common.db.database import Database, Transaction
 from libs.common.db.roles import dsn_for, slice_role
 from services.fusion.fold import ChangedResult
 from services.fusion.records import BEGINNING
-from services.fusion.store import accounts, results, sessions
+from services.fusion.store import accounts, courses, results, sessions
 from tests.fusion import filling
 from tests.fusion.make import MODELS
 from tests.support import postgres
@@ -56,6 +57,11 @@ STATEMENTS: dict[str, tuple[set[str], Statements]] = {
         lambda tx: results.read_standings_before(tx, [(SESSION_ID, *MIDDLE)]),
     ),
     "where a session stands": ({CHUNK}, lambda tx: sessions.read_risk(tx, SESSION_ID)),
+    "when a session first had each score": ({CAPTURE}, lambda tx: courses.read_among(tx, [SESSION_ID], ["fusion-1"])),
+    "the same of a month's sessions": (
+        {CAPTURE},
+        lambda tx: courses.read_started(tx, filling.FIRST, filling.FIRST + timedelta(days=28), ["fusion-1"]),
+    ),
     "revisions in the place of older ones": ({CHUNK, RECORD}, _write),
     "a page of a session's findings": (
         {"idx_dissonance_records_capture"},
