@@ -5,7 +5,8 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import MappingProxyType
 
@@ -112,6 +113,14 @@ class Suite:
             await eventually(self.database_silent, "Postgres takes connections", START_SECONDS)
         else:
             await self.serves(victim)
+
+    @asynccontextmanager
+    async def without(self, service: str) -> AsyncIterator[None]:
+        """The service is stopped meanwhile."""
+        await self._children[service].stop()
+        yield
+        await self._children[service].start()
+        await self.serves(service)
 
     def died_of_their_own(self) -> dict[str, int]:
         """Services that ended without being killed, and how often."""
