@@ -1,5 +1,6 @@
 """ReviewThresholds over a real channel: what it counts is what is stored, and it changes nothing."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -241,6 +242,26 @@ async def test_a_review_that_takes_too_long_is_given_up(
         grpc.StatusCode.RESOURCE_EXHAUSTED,
         "REVIEW_TOO_LARGE",
     )
+
+
+async def test_one_review_runs_at_a_time(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    entered, go_on = asyncio.Event(), asyncio.Event()
+
+    async def waiting(*arguments: object) -> int:
+        entered.set()
+        await go_on.wait()
+        return 0
+
+    monkeypatch.setattr(courses, "count_started", waiting)
+    first = asyncio.ensure_future(office.review())
+    await entered.wait()
+    for reason in ("REVIEW_BUSY", "TOO_FEW_OUTCOMES"):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await office.review()
+        assert reason_of(refused.value) == reason
+        go_on.set()
+        await asyncio.wait([first])
+    assert reason_of(first.exception()) == "TOO_FEW_OUTCOMES"  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("enough")
