@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 
 from bench.science import crema_d
-from bench.science.crema_d import Clips
+from bench.science.clip_events import BOTH, fused_emotions
+from bench.science.crema_d import Clips, VotesError
+from bench.science.figures import Bins, log_loss
 from services.fusion.inputs import Floats, Integers
 from services.fusion.model import FusionModel, checksum_of, parse_model
 from services.fusion.models import SHIPPED, read_document
-from services.fusion.vocabulary import KNOWN_EMOTIONS, Modality
+from services.fusion.vocabulary import KNOWN_EMOTIONS
 
 # Ridge penalty on the weights, chosen by actor-grouped cross-validation among 0.3, 0.5, 1, 3 (all within 0.3% of
 # another).
 PENALTY = 0.5
 FOLDS = 10
 DECIMALS = 6
-BOTH = (Modality.VISION, Modality.AUDIO)
 EMOTIONS = len(KNOWN_EMOTIONS)
 
 
@@ -31,9 +32,10 @@ class HeldOut:
     model: FusionModel
 
 
-def leave_actors_out(votes_path: Path, folds: int = FOLDS, base: Mapping[str, Any] | None = None) -> Iterator[HeldOut]:
-    """Every actor is held out once. Folds are fixed by the order of the actors' numbers."""
-    clips = crema_d.load(votes_path)
+def leave_actors_out(clips: Clips, folds: int = FOLDS, base: Mapping[str, Any] | None = None) -> Iterator[HeldOut]:
+    """Every actor is held out once. Folds are fixed by the order of the actors' numbers. VotesError for too few actors
+    or clips to fit on.
+    """
     document = base or read_document(SHIPPED)
     for held in _folds(clips, folds):
         seen = ~np.isin(clips.actor, list(held))
@@ -42,7 +44,7 @@ def leave_actors_out(votes_path: Path, folds: int = FOLDS, base: Mapping[str, An
 
 def _folds(clips: Clips, folds: int) -> Sequence[frozenset[int]]:
     actors = sorted(set(clips.actor.tolist()))
-    return [frozenset(actors[start::folds]) for start in range(folds)]
+    return [frozenset(actors[start::folds]) for start in range(min(folds, len(actors)))]
 
 
 def _with_emotion(document: Mapping[str, Any], emotion: Mapping[str, Any]) -> FusionModel:
@@ -51,7 +53,13 @@ def _with_emotion(document: Mapping[str, Any], emotion: Mapping[str, Any]) -> Fu
 
 
 def fit_emotion(base: Mapping[str, Any], clips: Clips) -> dict[str, Any]:
-    """The emotion section of a model's document: `base`'s expert priors, everything else fitted on `clips`."""
+    """The emotion section of a model's document: `base`'s expert priors, everything else fitted on those `clips` that
+    have votes on voice and face. VotesError when they lack an emotion.
+    """
+    clips = clips.where(clips.has_voice & clips.has_face)
+    for given in (clips.intended, clips.voice.argmax(axis=1), clips.face.argmax(axis=1)):
+        if len(np.unique(given)) < EMOTIONS:
+            raise VotesError("a fit needs clips that intend, and raters who hear and see, each of the six emotions")
     emotion = dict(base["emotion"])
     emotion["figures"] = {}
     emotion["base_rates"] = _rounded(np.bincount(clips.intended, minlength=EMOTIONS) / len(clips))
@@ -65,20 +73,20 @@ def fit_emotion(base: Mapping[str, Any], clips: Clips) -> dict[str, Any]:
 
 def refit(base: Mapping[str, Any], votes_path: Path, version: str, date: str) -> dict[str, Any]:
     """A whole document: fitted on every clip, with figures from actors left out."""
-    emotion = fit_emotion(base, crema_d.load(votes_path))
-    emotion["figures"] = {name: round(value, 4) for name, value in left_out_figures(votes_path, base=base).items()}
+    clips = crema_d.load(votes_path)
+    emotion = fit_emotion(base, clips)
+    emotion["figures"] = {name: round(value, 4) for name, value in left_out_figures(clips, base=base).items()}
     document = {**base, "version": version, "date": date, "emotion": emotion}
     return {**document, "checksum": checksum_of(document)}
 
 
-def left_out_figures(votes_path: Path, folds: int = FOLDS, base: Mapping[str, Any] | None = None) -> dict[str, float]:
+def left_out_figures(clips: Clips, folds: int = FOLDS, base: Mapping[str, Any] | None = None) -> dict[str, float]:
     """By the service's own fuse(), each actor by a model that has not seen the actor. Shares in [0, 1], NLL in nats."""
-    clips = crema_d.load(votes_path)
     by_modalities = {modalities: np.zeros((len(clips), EMOTIONS)) for modalities in (BOTH, BOTH[:1], BOTH[1:])}
-    for held_out in leave_actors_out(votes_path, folds, base):
+    for held_out in leave_actors_out(clips, folds, base):
         rows = np.isin(clips.actor, list(held_out.actors))
         for modalities, probabilities in by_modalities.items():
-            probabilities[rows] = crema_d.fused_emotions(held_out.model, clips.where(rows), modalities)
+            probabilities[rows] = fused_emotions(held_out.model, clips.where(rows), modalities)
     figures = emotion_figures(clips, by_modalities[BOTH])
     figures["face_only_accuracy"] = crema_d.hit_share(clips.intended, by_modalities[BOTH[:1]])
     figures["voice_only_accuracy"] = crema_d.hit_share(clips.intended, by_modalities[BOTH[1:]])
@@ -92,8 +100,8 @@ def emotion_figures(clips: Clips, probabilities: Floats) -> dict[str, float]:
     return {
         "intended_accuracy": crema_d.hit_share(clips.intended, probabilities),
         "panel_agreement": crema_d.panel_agreement(clips, probabilities),
-        "nll": crema_d.negative_log_likelihood(clips.intended, probabilities),
-        "ece": crema_d.expected_calibration_error(clips.intended, probabilities),
+        "nll": float(log_loss(clips.intended, probabilities).mean()),
+        "ece": Bins.of(clips.intended, probabilities).error,
         "face_plurality_accuracy": crema_d.hit_share(clips.intended, clips.face),
         "voice_plurality_accuracy": crema_d.hit_share(clips.intended, clips.voice),
         "panel_plurality_accuracy": crema_d.hit_share(clips.intended, clips.panel),

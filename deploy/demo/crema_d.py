@@ -15,8 +15,9 @@ import numpy as np
 from tqdm import tqdm
 
 from bench.science import crema_d
+from bench.science.clip_events import fused_emotions
 from bench.science.crema_d import Clips
-from bench.science.emotion_fit import BOTH, leave_actors_out
+from bench.science.emotion_fit import leave_actors_out
 from deploy.demo import weeks
 from deploy.demo.people import CALL_SECONDS, Person, edge_client, make_counselor, make_person
 from deploy.demo.suite import Suite
@@ -61,19 +62,19 @@ async def replay(suite: Suite, votes: Path, as_json: bool) -> None:
         await asyncio.gather(*(one(actor) for actor in set(clips.actor.tolist())))
     figures = {
         "fused, shipped weights (in-sample)": _figures(clips, shares),
-        "fused, actors left out": _figures(clips, _left_out(votes, clips)),
+        "fused, actors left out": _figures(clips, _left_out(clips)),
         "voice alone": _figures(clips, clips.voice),
         "face alone": _figures(clips, clips.face),
     }
     _report(figures, len(clips), as_json)
 
 
-def _left_out(votes: Path, clips: Clips) -> Floats:
+def _left_out(clips: Clips) -> Floats:
     """Each actor fused by weights that were fitted without the actor."""
     shares = np.zeros(clips.panel.shape)
-    for held_out in leave_actors_out(votes):
+    for held_out in leave_actors_out(clips):
         own = np.isin(clips.actor, list(held_out.actors))
-        shares[own] = crema_d.fused_emotions(held_out.model, clips.where(own), BOTH)
+        shares[own] = fused_emotions(held_out.model, clips.where(own))
     return shares
 
 

@@ -23,14 +23,21 @@ async def fold_batches(
         return []
     tails = await sessions.read_tails(tx, list({batch.session_id for batch in batches}))
     folds = await _load(tx, models, batches, tails)
+    changed = fuse_batches(models, folds, batches)
+    await _write(tx, models, batches, tails, folds)
+    return changed
+
+
+def fuse_batches(
+    models: Models, folds: Mapping[UUID, SessionFold], batches: Sequence[ClientBatch]
+) -> Sequence[Sequence[ChunkResult]]:
+    """What each batch changed. `folds` has each batch's session, as far as the batches reach back."""
     touched = [folds[batch.session_id].merge(batch) for batch in batches]
     fused = iter(fuse_chunks(models.active, InputArrays.of([chunk for chunks in touched for chunk in chunks])))
-    changed = [
+    return [
         folds[batch.session_id].apply(batch.batch_number, chunks, [next(fused) for _ in chunks])
         for batch, chunks in zip(batches, touched, strict=True)
     ]
-    await _write(tx, models, batches, tails, folds)
-    return changed
 
 
 async def _load(

@@ -15,6 +15,7 @@ from quietus.ingest.v1.sessions_pb2 import SILENCE_CAUSE_OFF
 from services.fusion.fold import ClientBatch, Models
 from services.fusion.follower import IngestHandler
 from services.fusion.inputs import ChunkInputs
+from services.fusion.models import SHIPPED
 from services.fusion.vocabulary import CrisisSignal, Emotion, Modality
 from tests.fusion import make
 from tests.fusion.events import apply, committed, ended, everything, resumed, silent, started, table, told
@@ -102,7 +103,7 @@ async def test_what_a_batch_becomes(database: Database, models: Models) -> None:
     assert row["user_id"] == make.USER_ID
     assert row["modalities_used"] == ["vision", "audio", "text"]
     assert row["final_risk"] == "low"
-    assert (row["revision"], row["batch_number"], row["model_version"]) == (1, 7, "fusion-1")
+    assert (row["revision"], row["batch_number"], row["model_version"]) == (1, 7, SHIPPED)
     assert row["computed_at"] == row["capture_end_time"] == one.capture_end_time
     assert row["final_score"] == Decimal(f"{row['exact_score']:.4f}")
     assert row["prior_logit"] + row["vision_logit"] + row["audio_logit"] + row["text_logit"] == row["logit"]

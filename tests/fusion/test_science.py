@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from bench.science import crema_d
+from bench.science.clip_events import BOTH, fused_emotions
 from bench.science.crema_d import Clips
-from bench.science.emotion_fit import BOTH, emotion_figures, fit_emotion, fit_softmax, leave_actors_out
+from bench.science.emotion_fit import emotion_figures, fit_emotion, fit_softmax, leave_actors_out
 from bench.science.model_file import written
 from services.fusion.models import SHIPPED, path_of, read_document
 from tests.fusion.make import MODEL
@@ -59,9 +60,9 @@ def test_actors_that_the_fit_has_not_seen(clips: Clips) -> None:
     """Five folds here; the shipped figures are of ten."""
     probabilities = np.zeros((len(clips), 6))
     seen: set[int] = set()
-    for held_out in leave_actors_out(VOTES, folds=5):
+    for held_out in leave_actors_out(clips, folds=5):
         rows = np.isin(clips.actor, list(held_out.actors))
-        probabilities[rows] = crema_d.fused_emotions(held_out.model, clips.where(rows), BOTH)
+        probabilities[rows] = fused_emotions(held_out.model, clips.where(rows))
         assert not seen & held_out.actors
         seen |= held_out.actors
     assert seen == set(clips.actor.tolist())
@@ -76,11 +77,11 @@ def test_actors_that_the_fit_has_not_seen(clips: Clips) -> None:
 @needs_votes
 def test_one_modality_is_at_least_as_good_as_its_own_plurality(clips: Clips) -> None:
     for modality, shares in zip(BOTH, (clips.face, clips.voice), strict=True):
-        alone = crema_d.fused_emotions(MODEL, clips, (modality,))
+        alone = fused_emotions(MODEL, clips, (modality,))
         assert crema_d.hit_share(clips.intended, alone) >= crema_d.hit_share(clips.intended, shares)
 
 
 @needs_votes
 def test_fusing_beats_an_equal_weight_mean(clips: Clips) -> None:
     mean = crema_d.hit_share(clips.intended, (clips.face + clips.voice) / 2)
-    assert crema_d.hit_share(clips.intended, crema_d.fused_emotions(MODEL, clips, BOTH)) > mean + 0.05
+    assert crema_d.hit_share(clips.intended, fused_emotions(MODEL, clips)) > mean + 0.05

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-SHIPPED = "fusion-1"
+SHIPPED = "fusion-2"
 _FOLDER = Path(__file__).parent
 
 
