@@ -11,6 +11,7 @@ from libs.common.rpc.errors import AppError, ErrorKind
 from services.fusion.fold import ChunkResult, Models, advanced
 from services.fusion.fuse import fuse_chunks
 from services.fusion.inputs import InputArrays
+from services.fusion.model import FusionModel
 from services.fusion.records import DissonanceRecord, PageKey, SessionRisk
 from services.fusion.silence import Silence
 from services.fusion.store import accounts, inputs, results, sessions, silences
@@ -35,6 +36,10 @@ class Sessions:
         self._database = database
         self._access = access
         self._models = models
+
+    def model_of(self, result: ChunkResult) -> FusionModel | None:
+        """What made it; None when this process doesn't know the version."""
+        return self._models.versions.get(result.model_version)
 
     async def results(
         self, caller: Caller, session_id: UUID, after: PageKey, limit: int
@@ -68,7 +73,7 @@ class Sessions:
             stored = await results.read_one(tx, session_id, chunk_id)
             if stored is None:
                 raise AppError(ErrorKind.NOT_FOUND, "CHUNK_NOT_FOUND")
-            model = self._models.versions.get(stored.model_version)
+            model = self.model_of(stored)
             if model is None:
                 raise AppError(ErrorKind.FAILED_PRECONDITION, "MODEL_NOT_FOUND")
             known = (await inputs.read(tx, [(session_id, chunk_id)])).get(session_id, {})

@@ -1,6 +1,6 @@
 """FusionService: contract in, use case, contract out."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from typing import Any
@@ -14,11 +14,13 @@ from libs.common.rpc.drain import current_drain
 from libs.common.timestamps import to_datetime
 from quietus.fusion.v1 import fusion_pb2 as contract
 from quietus.fusion.v1.fusion_pb2_grpc import FusionServiceServicer
+from services.fusion.fold import ChunkResult
 from services.fusion.live import LiveSessions
-from services.fusion.records import BEGINNING, PageKey
+from services.fusion.records import BEGINNING, PageKey, SessionRisk
 from services.fusion.review_messages import review_message
 from services.fusion.reviewing import Candidate, Reviews
 from services.fusion.service import Sessions
+from services.fusion.silence import Silence
 from services.fusion.telling import record_message, result_message, risk_message
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -42,7 +44,7 @@ class FusionServicer(FusionServiceServicer):
         after = self._opened(method, request.page_token)
         found, silences = await self._sessions.results(current_caller(), session_id, after, size + 1)
         return contract.ListFusionResultsResponse(
-            results=[result_message(session_id, result, explained=True, silences=silences) for result in found[:size]],
+            results=[self._result(session_id, result, silences) for result in found[:size]],
             next_page_token=self._sealed(method, found[size - 1].key) if len(found) > size else "",
         )
 
@@ -62,7 +64,7 @@ class FusionServicer(FusionServiceServicer):
         self, request: contract.GetSessionRiskRequest, context: Context
     ) -> contract.GetSessionRiskResponse:
         risk = await self._sessions.risk(current_caller(), UUID(request.session_id))
-        return contract.GetSessionRiskResponse(risk=risk_message(risk))
+        return contract.GetSessionRiskResponse(risk=self._risk(risk))
 
     async def WatchSession(
         self, request: contract.WatchSessionRequest, context: Context
@@ -72,7 +74,7 @@ class FusionServicer(FusionServiceServicer):
         await context.send_initial_metadata(())
         async with aclosing(self._live.states(caller, session_id, request.after_position, drain)) as states:
             async for position, risk in states:
-                yield contract.WatchSessionResponse(risk=risk_message(risk), position=position)
+                yield contract.WatchSessionResponse(risk=self._risk(risk), position=position)
 
     async def ReviewThresholds(
         self, request: contract.ReviewThresholdsRequest, context: Context
@@ -86,10 +88,17 @@ class FusionServicer(FusionServiceServicer):
         session_id = UUID(request.session_id)
         replay = await self._sessions.replay(current_caller(), session_id, UUID(request.chunk_id))
         return contract.ReplayChunkResponse(
-            stored=result_message(session_id, replay.stored, explained=True, silences=replay.silences),
-            replayed=result_message(session_id, replay.replayed, explained=True, silences=replay.silences),
+            stored=self._result(session_id, replay.stored, replay.silences),
+            replayed=self._result(session_id, replay.replayed, replay.silences),
             identical=replay.identical,
         )
+
+    def _result(self, session_id: UUID, result: ChunkResult, silences: Sequence[Silence]) -> contract.FusionResult:
+        model = self._sessions.model_of(result)
+        return result_message(session_id, result, explained=True, silences=silences, model=model)
+
+    def _risk(self, risk: SessionRisk) -> contract.SessionRisk:
+        return risk_message(risk, self._sessions.model_of(risk.latest))
 
     def _opened(self, method: str, token: str) -> PageKey:
         values = self._page_tokens.open(method, token)

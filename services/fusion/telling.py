@@ -8,20 +8,32 @@ from quietus.common.v1.types_pb2 import Emotion, EmotionDistribution, Modality, 
 from quietus.fusion.v1 import fusion_pb2 as contract
 from quietus.fusion.v1.events_pb2 import ChunksFused, Event, SessionSettled
 from services.fusion import vocabulary
+from services.fusion.counterfactual import Counterfactuals, With, Without, counterfactuals
 from services.fusion.explanation import Explanation, explain, lacking
 from services.fusion.fold import BatchOrigin, ChunkResult
+from services.fusion.fuse import Contribution
+from services.fusion.model import FusionModel
 from services.fusion.records import DissonanceRecord, SessionEnd, SessionRisk
 from services.fusion.silence import Silence, lasting, silent_in
 from services.fusion.vocabulary import KNOWN_EMOTIONS
 
 NOT_RECEIVED = "NOT_RECEIVED"
+NOT_ASKED = Counterfactuals({}, {})
 
 
 def result_message(
-    session_id: UUID, result: ChunkResult, *, explained: bool, silences: Sequence[Silence] = ()
+    session_id: UUID,
+    result: ChunkResult,
+    *,
+    explained: bool,
+    silences: Sequence[Silence] = (),
+    model: FusionModel | None = None,
 ) -> contract.FusionResult:
-    """`silences` of the session say why a modality lacks. Events don't tell them: they are found later than chunks."""
+    """`silences` of the session say why a modality lacks; `model`, which made the result, what it would be otherwise.
+    Events tell neither: silences are found later than chunks, and the rest is rendered on read.
+    """
     fused = result.fused
+    otherwise = NOT_ASKED if model is None else counterfactuals(model, fused)
     silent = silent_in(result, lacking(fused), silences)
     return contract.FusionResult(
         session_id=str(session_id),
@@ -34,17 +46,10 @@ def result_message(
         logit=fused.logit,
         prior_logit=fused.prior_logit,
         confidence=fused.confidence,
-        contributions=[
-            contract.Contribution(
-                modality=Modality.ValueType(part.modality),
-                probability=part.probability,
-                weight=part.weight,
-                confidence=part.confidence,
-                logit=part.logit,
-            )
-            for part in fused.contributions
+        contributions=[_contribution(part, otherwise.without.get(part.modality)) for part in fused.contributions],
+        lacking=[
+            _lacking(modality, silent.get(modality), otherwise.added.get(modality)) for modality in lacking(fused)
         ],
-        lacking=[_lacking(modality, silent.get(modality)) for modality in lacking(fused)],
         emotions=_distribution(fused.emotions),
         dissonance_direction=contract.DissonanceDirection.ValueType(fused.direction),
         dissonance_score=fused.dissonance_score,
@@ -55,11 +60,44 @@ def result_message(
     )
 
 
-def _lacking(modality: vocabulary.Modality, silence: Silence | None) -> contract.LackingModality:
-    if silence is None:
-        return contract.LackingModality(modality=Modality.ValueType(modality), reason=NOT_RECEIVED)
+def _contribution(part: Contribution, without: Without | None) -> contract.Contribution:
+    fitted = contract.RELIABILITY_ORIGIN_FITTED if part.fitted else contract.RELIABILITY_ORIGIN_PRIOR
+    return contract.Contribution(
+        modality=Modality.ValueType(part.modality),
+        probability=part.probability,
+        weight=part.weight,
+        confidence=part.confidence,
+        logit=part.logit,
+        without=None if without is None else _without(without),
+        reliability=fitted,
+    )
+
+
+def _without(without: Without) -> contract.WithoutModality:
+    return contract.WithoutModality(
+        logit=without.logit,
+        score=without.score,
+        confidence=without.confidence,
+        demanded_level=RiskLevel.ValueType(without.demanded or 0),
+    )
+
+
+def _lacking(modality: vocabulary.Modality, silence: Silence | None, received: With | None) -> contract.LackingModality:
     return contract.LackingModality(
-        modality=Modality.ValueType(modality), reason=silence.reason, since_time=to_timestamp(silence.since_time)
+        modality=Modality.ValueType(modality),
+        reason=NOT_RECEIVED if silence is None else silence.reason,
+        since_time=None if silence is None else to_timestamp(silence.since_time),
+        if_received=None if received is None else _received(received),
+    )
+
+
+def _received(received: With) -> contract.WithModality:
+    raising = received.raising
+    return contract.WithModality(
+        lowest_score=received.lowest_score,
+        highest_score=received.highest_score,
+        raised_level=RiskLevel.ValueType(raising.level if raising else 0),
+        raising_probability=raising.probability if raising else 0.0,
     )
 
 
@@ -87,13 +125,13 @@ def _explanation(explanation: Explanation) -> contract.Explanation:
     )
 
 
-def risk_message(risk: SessionRisk) -> contract.SessionRisk:
+def risk_message(risk: SessionRisk, model: FusionModel | None) -> contract.SessionRisk:
     return contract.SessionRisk(
         session_id=str(risk.session_id),
         anonymous_id=risk.anonymous_id,
         level=RiskLevel.ValueType(risk.latest.state.level),
         score=risk.latest.state.score,
-        latest=result_message(risk.session_id, risk.latest, explained=True, silences=risk.silences),
+        latest=result_message(risk.session_id, risk.latest, explained=True, silences=risk.silences, model=model),
         chunks=risk.chunks,
         settled=risk.settled,
         silent=[

@@ -1,5 +1,6 @@
 """Fusion of chunks: what each number means, and that one chunk and many have the same bits."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.fusion.fuse import FusedChunk, fuse_chunks
-from services.fusion.inputs import ChunkInputs, InputArrays
+from services.fusion.inputs import ChunkInputs, InputArrays, Said, Shown
 from services.fusion.vocabulary import KNOWN_EMOTIONS, CrisisSignal, Emotion, Level, Modality
 from tests.fusion import make
 from tests.fusion.make import MODEL, chunk, said, shown
@@ -71,18 +72,56 @@ def test_every_number_stays_in_its_range(chunks: list[ChunkInputs]) -> None:
             assert sum(result.emotions) == pytest.approx(1.0, abs=1e-12)
 
 
-@given(make.any_chunk(), make.any_said(), make.four_decimals(), make.four_decimals())
+FIELDS = ("vision", "audio", "text")
+
+
+def saying(field: str, probability: float, confidence: float) -> Shown | Said:
+    return (said if field == "text" else shown)(probability=probability, confidence=confidence)
+
+
+@given(make.any_chunk(), st.sampled_from(FIELDS), make.four_decimals(), make.four_decimals(), make.four_decimals())
 def test_more_evidence_on_the_greater_side_never_lowers_confidence(
-    one: ChunkInputs, text: object, probability: float, extra: float
+    one: ChunkInputs, field: str, probability: float, confidence: float, other: float
 ) -> None:
     """Whichever modality comes in addition, or becomes surer, if it says what the others together say."""
-    before = fused(replace(one, audio=None))[0]
+    before = fused(replace(one, **{field: None}))[0]
     lean = sum(part.weight * part.confidence * (2 * part.probability - 1) for part in before.contributions)
     agreeing = max(probability, 1 - probability) if lean >= 0 else min(probability, 1 - probability)
-    weak = fused(replace(one, audio=shown(probability=agreeing, confidence=extra / 2)))[0]
-    strong = fused(replace(one, audio=shown(probability=agreeing, confidence=extra)))[0]
-    assert before.confidence <= weak.confidence + 1e-15
+    weak = fused(replace(one, **{field: saying(field, agreeing, min(confidence, other))}))[0]
+    strong = fused(replace(one, **{field: saying(field, agreeing, max(confidence, other))}))[0]
+    assert 0.0 <= before.confidence <= weak.confidence + 1e-15
     assert weak.confidence <= strong.confidence + 1e-15
+    assert strong.confidence <= 1.0
+
+
+@given(
+    make.any_chunk(),
+    st.permutations(FIELDS),
+    st.tuples(make.four_decimals(), make.four_decimals()),
+    st.tuples(make.four_decimals(), make.four_decimals()),
+)
+def test_the_poorer_modality_never_has_the_last_word(
+    one: ChunkInputs, order: list[str], says: tuple[float, float], confidences: tuple[float, float]
+) -> None:
+    """Quality is weight times confidence. Of two modalities that disagree, what the better one says counts for more:
+    had they said it the other way round, the score would have moved towards the other.
+    """
+    first, second, _ = order
+    weights = MODEL.distress.weights
+    if weights[first] * confidences[0] < weights[second] * confidences[1]:
+        first, second, confidences = second, first, (confidences[1], confidences[0])
+    high, low = max(says), min(says)
+    better_high = {first: saying(first, high, confidences[0]), second: saying(second, low, confidences[1])}
+    better_low = {first: saying(first, low, confidences[0]), second: saying(second, high, confidences[1])}
+    assert fused(replace(one, **better_high))[0].score >= fused(replace(one, **better_low))[0].score - 1e-15
+
+
+@given(st.sampled_from(FIELDS), make.four_decimals(), make.four_decimals())
+def test_a_modality_moves_no_further_than_its_quality_allows(field: str, says: float, confidence: float) -> None:
+    part = fused(replace(chunk(), **{field: saying(field, says, confidence)}))[0].contributions[0]
+    claim = min(max(says, MODEL.distress.clip[0]), MODEL.distress.clip[1])
+    distance = abs(math.log(claim / (1 - claim)) - math.log(MODEL.distress.prior / (1 - MODEL.distress.prior)))
+    assert abs(part.logit) <= part.weight * part.confidence * distance + 1e-12
 
 
 def test_conflict_costs_confidence() -> None:

@@ -29,7 +29,7 @@ from services.fusion.fold import Models
 from services.fusion.settings import FusionSettings
 from services.fusion.vocabulary import CrisisSignal, Emotion, Modality
 from tests.fusion import make
-from tests.fusion.events import apply, committed, ended, resumed, silent, table
+from tests.fusion.events import apply, committed, ended, resumed, silent, table, told
 from tests.fusion.make import SESSION_ID, batch, chunk, predictions, said, shown
 
 PRIVATE_KEY = Ed25519PrivateKey.generate()
@@ -128,6 +128,26 @@ async def test_a_result_says_why_and_what_lacked(stub: FusionServiceStub) -> Non
     assert second.dissonance_direction == contract.DISSONANCE_DIRECTION_MASKING
     assert "Not received: face." in second.explanation.summary
     assert sum(second.emotions.probabilities) == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.usefixtures("session")
+async def test_a_result_says_what_it_would_be_otherwise_and_an_event_does_not(
+    stub: FusionServiceStub, database: Database
+) -> None:
+    request = contract.ListFusionResultsRequest(session_id=str(SESSION_ID))
+    second = (await stub.ListFusionResults(request, metadata=OWN)).results[1]
+    voice, words = second.contributions
+    assert voice.without.logit == second.prior_logit + words.logit
+    assert words.without.logit == second.prior_logit + voice.logit
+    assert voice.without.score < second.score == words.without.score  # the words are as calm as the prior
+    assert {part.reliability for part in second.contributions} == {contract.RELIABILITY_ORIGIN_PRIOR}
+    (face,) = second.lacking
+    assert face.if_received.lowest_score < second.score < face.if_received.highest_score
+    assert face.if_received.raised_level > RISK_LEVEL_LOW
+    for event in await told(database):
+        for result in event.chunks_fused.results:
+            assert not any(part.HasField("without") for part in result.contributions)
+            assert not any(one.HasField("if_received") for one in result.lacking)
 
 
 @pytest.mark.usefixtures("session")

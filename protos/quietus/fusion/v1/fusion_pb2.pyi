@@ -85,6 +85,100 @@ ACTION_LEVEL_URGENT: ActionLevel.ValueType  # 4
 """Act now."""
 Global___ActionLevel: _TypeAlias = ActionLevel  # noqa: Y015
 
+class _ReliabilityOrigin:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReliabilityOriginEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReliabilityOrigin.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RELIABILITY_ORIGIN_UNSPECIFIED: _ReliabilityOrigin.ValueType  # 0
+    """Not said."""
+    RELIABILITY_ORIGIN_PRIOR: _ReliabilityOrigin.ValueType  # 1
+    """What holds for the modality in general: the model knows nothing of this version of the edge model."""
+    RELIABILITY_ORIGIN_FITTED: _ReliabilityOrigin.ValueType  # 2
+    """Fitted on labelled predictions of this version of the edge model."""
+
+class ReliabilityOrigin(_ReliabilityOrigin, metaclass=_ReliabilityOriginEnumTypeWrapper):
+    """Where the reliability of a modality's emotions comes from."""
+
+RELIABILITY_ORIGIN_UNSPECIFIED: ReliabilityOrigin.ValueType  # 0
+"""Not said."""
+RELIABILITY_ORIGIN_PRIOR: ReliabilityOrigin.ValueType  # 1
+"""What holds for the modality in general: the model knows nothing of this version of the edge model."""
+RELIABILITY_ORIGIN_FITTED: ReliabilityOrigin.ValueType  # 2
+"""Fitted on labelled predictions of this version of the edge model."""
+Global___ReliabilityOrigin: _TypeAlias = ReliabilityOrigin  # noqa: Y015
+
+@_typing.final
+class WithoutModality(_message.Message):
+    """A chunk without one modality that it used, fused exactly as if that had not come. It speaks of the chunk by itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOGIT_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    DEMANDED_LEVEL_FIELD_NUMBER: _builtins.int
+    logit: _builtins.float
+    """The logit."""
+    score: _builtins.float
+    """The score, [0, 1]."""
+    confidence: _builtins.float
+    """The confidence, [0, 1]."""
+    demanded_level: _types_pb2.RiskLevel.ValueType
+    """The level that its words demand whatever the scores say, and that would fall away; unset when they demand none."""
+    def __init__(
+        self,
+        *,
+        logit: _builtins.float = ...,
+        score: _builtins.float = ...,
+        confidence: _builtins.float = ...,
+        demanded_level: _types_pb2.RiskLevel.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "demanded_level", b"demanded_level", "logit", b"logit", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithoutModality: _TypeAlias = WithoutModality  # noqa: Y015
+
+@_typing.final
+class WithModality(_message.Message):
+    """A chunk with one more modality that is sure of the distress which it says. Words may also demand a level by a cue,
+    whatever the scores say; that is not in these numbers.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOWEST_SCORE_FIELD_NUMBER: _builtins.int
+    HIGHEST_SCORE_FIELD_NUMBER: _builtins.int
+    RAISED_LEVEL_FIELD_NUMBER: _builtins.int
+    RAISING_PROBABILITY_FIELD_NUMBER: _builtins.int
+    lowest_score: _builtins.float
+    """The chunk's score if it said that there is no distress, [0, 1]."""
+    highest_score: _builtins.float
+    """The chunk's score if it said that there is nothing else, [0, 1]."""
+    raised_level: _types_pb2.RiskLevel.ValueType
+    """The level above the one that the chunk's score reaches, if it could raise the score there; else unset."""
+    raising_probability: _builtins.float
+    """The least distress that would do it, [0, 1]."""
+    def __init__(
+        self,
+        *,
+        lowest_score: _builtins.float = ...,
+        highest_score: _builtins.float = ...,
+        raised_level: _types_pb2.RiskLevel.ValueType = ...,
+        raising_probability: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["highest_score", b"highest_score", "lowest_score", b"lowest_score", "raised_level", b"raised_level", "raising_probability", b"raising_probability"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithModality: _TypeAlias = WithModality  # noqa: Y015
+
 @_typing.final
 class Contribution(_message.Message):
     """What one modality added to the logit of the risk."""
@@ -96,6 +190,8 @@ class Contribution(_message.Message):
     WEIGHT_FIELD_NUMBER: _builtins.int
     CONFIDENCE_FIELD_NUMBER: _builtins.int
     LOGIT_FIELD_NUMBER: _builtins.int
+    WITHOUT_FIELD_NUMBER: _builtins.int
+    RELIABILITY_FIELD_NUMBER: _builtins.int
     modality: _types_pb2.Modality.ValueType
     """The modality."""
     probability: _builtins.float
@@ -106,6 +202,12 @@ class Contribution(_message.Message):
     """Its confidence in this chunk, [0, 1]."""
     logit: _builtins.float
     """weight * confidence * (logit(p) - logit(prior)): the term that the logit is summed from."""
+    reliability: Global___ReliabilityOrigin.ValueType
+    """Where the reliability of the emotions that it shows comes from; PRIOR for words, which show none."""
+    @_builtins.property
+    def without(self) -> Global___WithoutModality:
+        """The chunk without it. Events leave it out."""
+
     def __init__(
         self,
         *,
@@ -114,10 +216,12 @@ class Contribution(_message.Message):
         weight: _builtins.float = ...,
         confidence: _builtins.float = ...,
         logit: _builtins.float = ...,
+        without: Global___WithoutModality | None = ...,
+        reliability: Global___ReliabilityOrigin.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["without", b"without"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "logit", b"logit", "modality", b"modality", "probability", b"probability", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "logit", b"logit", "modality", b"modality", "probability", b"probability", "reliability", b"reliability", "weight", b"weight", "without", b"without"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -132,6 +236,7 @@ class LackingModality(_message.Message):
     MODALITY_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     SINCE_TIME_FIELD_NUMBER: _builtins.int
+    IF_RECEIVED_FIELD_NUMBER: _builtins.int
     modality: _types_pb2.Modality.ValueType
     """The modality."""
     reason: _builtins.str
@@ -142,16 +247,21 @@ class LackingModality(_message.Message):
         than its first chunks are fused.
         """
 
+    @_builtins.property
+    def if_received(self) -> Global___WithModality:
+        """What it would change if it came. Events leave it out."""
+
     def __init__(
         self,
         *,
         modality: _types_pb2.Modality.ValueType = ...,
         reason: _builtins.str = ...,
         since_time: _timestamp_pb2.Timestamp | None = ...,
+        if_received: Global___WithModality | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["since_time", b"since_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["if_received", b"if_received", "since_time", b"since_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["modality", b"modality", "reason", b"reason", "since_time", b"since_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["if_received", b"if_received", "modality", b"modality", "reason", b"reason", "since_time", b"since_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,88 @@
+"""What a result would be otherwise is what fusing otherwise gives, bit for bit."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from services.fusion.counterfactual import counterfactuals
+from services.fusion.fuse import FusedChunk, fuse_chunks
+from services.fusion.inputs import ChunkInputs, InputArrays
+from services.fusion.vocabulary import CrisisSignal, Level, Modality
+from tests.fusion import make
+from tests.fusion.make import MODEL, chunk, said, shown
+
+FIELDS = {Modality.VISION: "vision", Modality.AUDIO: "audio", Modality.TEXT: "text"}
+
+
+def fused(inputs: ChunkInputs) -> FusedChunk:
+    return fuse_chunks(MODEL, InputArrays.of([inputs]))[0]
+
+
+def sure(modality: Modality, probability: float) -> object:
+    return (said if modality is Modality.TEXT else shown)(probability=probability, confidence=1.0)
+
+
+@given(make.any_chunk())
+def test_without_a_modality_is_as_if_it_had_not_come(inputs: ChunkInputs) -> None:
+    whole = fused(inputs)
+    without = counterfactuals(MODEL, whole).without
+    assert set(without) == {part.modality for part in whole.contributions}
+    for modality, found in without.items():
+        expected = fused(replace(inputs, **{FIELDS[modality]: None}))
+        assert repr((found.logit, found.score, found.confidence)) == repr(
+            (expected.logit, expected.score, expected.confidence)
+        )
+        assert found.demanded is (whole.floor if expected.floor is None else None)
+
+
+@given(make.any_chunk())
+def test_with_a_modality_is_as_if_it_had_come(inputs: ChunkInputs) -> None:
+    added = counterfactuals(MODEL, fused(inputs)).added
+    assert set(added) == {modality for modality, field in FIELDS.items() if getattr(inputs, field) is None}
+    for modality, found in added.items():
+        calm = fused(replace(inputs, **{FIELDS[modality]: sure(modality, 0.0)}))
+        distressed = fused(replace(inputs, **{FIELDS[modality]: sure(modality, 1.0)}))
+        assert (found.lowest_score, found.highest_score) == (calm.score, distressed.score)
+
+
+@given(make.any_chunk(), st.sampled_from(Modality))
+def test_what_would_raise_a_chunk_is_the_least_that_does(inputs: ChunkInputs, modality: Modality) -> None:
+    inputs = replace(inputs, **{FIELDS[modality]: None})
+    assume(make.predictions(inputs))
+    whole = fused(inputs)
+    found = counterfactuals(MODEL, whole).added[modality]
+    above = [
+        level
+        for level, enter in zip(list(Level)[1:], MODEL.session.enter_thresholds, strict=True)
+        if whole.score < enter
+    ]
+    if found.raising is None:
+        assert not above or found.highest_score < MODEL.session.enter[above[0].label]
+        return
+    threshold = MODEL.session.enter[found.raising.level.label]
+    least = found.raising.probability
+    assert found.raising.level is above[0]
+    assert fused(replace(inputs, **{FIELDS[modality]: sure(modality, least)})).score >= threshold
+    assert fused(replace(inputs, **{FIELDS[modality]: sure(modality, round(least - 1e-4, 4))})).score < threshold
+
+
+def test_words_that_demand_a_level_say_so() -> None:
+    crisis = said(0.9, signals=frozenset({CrisisSignal.SELF_HARM}))
+    found = counterfactuals(MODEL, fused(chunk(vision=shown(), text=crisis))).without
+    assert found[Modality.TEXT].demanded is Level.CRITICAL
+    assert found[Modality.VISION].demanded is None
+
+
+def test_nothing_raises_a_chunk_that_is_at_the_top() -> None:
+    top = fused(chunk(audio=shown(probability=1.0, confidence=1.0), text=said(1.0, 1.0)))
+    assert top.score >= MODEL.session.enter["critical"]
+    assert counterfactuals(MODEL, top).added[Modality.VISION].raising is None
+
+
+def test_a_calm_voice_would_have_lowered_what_words_say_alone() -> None:
+    words = fused(chunk(text=said(0.9)))
+    found = counterfactuals(MODEL, words).added[Modality.AUDIO]
+    assert found.lowest_score < words.score < found.highest_score
+    assert counterfactuals(MODEL, words).without[Modality.TEXT].score == pytest.approx(MODEL.distress.prior)
