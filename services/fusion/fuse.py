@@ -5,14 +5,14 @@ have the same bits, and so has a replay on the same platform and numpy version.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from services.fusion import dissonance, emotion, pooling, reliability, words
 from services.fusion.inputs import Booleans, Floats, InputArrays, Integers
-from services.fusion.model import FusionModel
+from services.fusion.model import EmotionModel, FusionModel, ModalityReliability, VersionReliability
 from services.fusion.vocabulary import Direction, Emotion, Level, Modality
 
 
@@ -23,6 +23,7 @@ class FusedArrays:
     present: Booleans  # (n, 3)
     probability: Floats  # (n, 3): distress that each modality says, [0, 1]
     confidence_in: Floats  # (n, 3): its confidence
+    fitted: Booleans  # (n, 3): its reliability is that of its edge model's version, not of the modality in general
     pooled: pooling.Pooled
     emotions: Floats  # (n, 6), NaN where nothing is shown
     compared: dissonance.Compared
@@ -38,6 +39,7 @@ def fuse(model: FusionModel, arrays: InputArrays) -> FusedArrays:
         present=arrays.present,
         probability=said,
         confidence_in=arrays.confidence,
+        fitted=_fitted(model, arrays),
         pooled=pooling.pool(model.distress, arrays.present, said, arrays.confidence),
         emotions=emotions,
         compared=dissonance.compare(
@@ -49,16 +51,33 @@ def fuse(model: FusionModel, arrays: InputArrays) -> FusedArrays:
     )
 
 
+def _fitted(model: FusionModel, arrays: InputArrays) -> Booleans:
+    fitted = np.zeros(arrays.present.shape, np.bool_)
+    for modality, _, versions in _tables(model.emotion):
+        column = modality - 1
+        fitted[:, column] = reliability.is_fitted(versions, arrays.model_version[:, column])
+    return fitted
+
+
+def _tables(model: EmotionModel) -> Sequence[tuple[Modality, ModalityReliability, Mapping[str, VersionReliability]]]:
+    return (
+        (Modality.VISION, model.vision, model.vision_versions),
+        (Modality.AUDIO, model.audio, model.audio_versions),
+    )
+
+
 def _emotions(model: FusionModel, arrays: InputArrays) -> Floats:
     shown = []
-    for modality, table in ((Modality.VISION, model.emotion.vision), (Modality.AUDIO, model.emotion.audio)):
+    for modality, table, versions in _tables(model.emotion):
         column = modality - 1
         evidence, trusted = reliability.evidence(
             model.emotion,
             table,
+            versions,
             arrays.emotion[:, column],
             arrays.confidence[:, column],
             arrays.distribution[:, column],
+            arrays.model_version[:, column],
         )
         shown.append((evidence, arrays.present[:, column] & reliability.is_evidence(model.emotion, trusted)))
     (vision, has_vision), (audio, has_audio) = shown
@@ -74,6 +93,7 @@ class Contribution:
     weight: float
     confidence: float
     logit: float
+    fitted: bool = False  # its emotions are read by a table of its edge model's version
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +122,7 @@ def chunks_of(model: FusionModel, fused: FusedArrays) -> Sequence[FusedChunk]:
         fused.present.tolist(),
         fused.probability.tolist(),
         fused.confidence_in.tolist(),
+        fused.fitted.tolist(),
         fused.pooled.contributions.tolist(),
         fused.pooled.logit.tolist(),
         fused.pooled.score.tolist(),
@@ -125,7 +146,7 @@ def chunks_of(model: FusionModel, fused: FusedArrays) -> Sequence[FusedChunk]:
             evidence=evidence,
             confidence=confidence,
             contributions=tuple(
-                Contribution(modality, probability[i], weights[i], confidences[i], parts[i])
+                Contribution(modality, probability[i], weights[i], confidences[i], parts[i], fitted[i])
                 for i, modality in enumerate(Modality)
                 if present[i]
             ),
@@ -142,6 +163,7 @@ def chunks_of(model: FusionModel, fused: FusedArrays) -> Sequence[FusedChunk]:
             present,
             probability,
             confidences,
+            fitted,
             parts,
             logit,
             score,

@@ -14,6 +14,7 @@ from services.fusion.vocabulary import CRITICAL_SIGNALS, CrisisSignal, Emotion, 
 Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
 Integers = NDArray[np.int64]
+Strings = NDArray[np.object_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ class InputArrays:
     confidence: Floats  # (n, 3)
     emotion: Integers  # (n, 2), numbers of emotions
     distribution: Floats  # (n, 2, 10); all 0 where a model gave a label alone
+    model_version: Strings  # (n, 2), of the edge models; empty where absent
     text_level: Integers  # (n,)
     valence: Floats  # (n,)
     deflection: Booleans  # (n,)
@@ -112,6 +114,7 @@ class InputArrays:
             confidence=np.zeros((n, 3)),
             emotion=np.full((n, 2), int(Emotion.NEUTRAL), np.int64),
             distribution=np.zeros((n, 2, len(Emotion))),
+            model_version=np.full((n, 2), "", np.object_),
             text_level=np.full(n, int(Level.LOW), np.int64),
             valence=np.full(n, np.nan),
             deflection=np.zeros(n, np.bool_),
@@ -128,6 +131,7 @@ class InputArrays:
             for column, shown in enumerate((chunk.vision, chunk.audio)):
                 if shown is not None:
                     arrays.emotion[row, column] = shown.emotion
+                    arrays.model_version[row, column] = shown.model_version
                     if shown.distribution is not None:
                         arrays.distribution[row, column] = shown.distribution
             if chunk.text is not None:

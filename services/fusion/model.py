@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from itertools import pairwise
@@ -55,6 +55,21 @@ class ModalityReliability:
 
 
 @checked_dataclass(config=STRICT, frozen=True)
+class VersionReliability:
+    """How one version of an edge model reads, as against its modality in general: fitted on its labelled predictions,
+    with the modality as prior.
+    """
+
+    origin: Literal["fitted"]
+    source: Source
+    people: int
+    predictions: int
+    prior_strength: float  # the ridge penalty that holds `evidence` to the prior, which is the unit matrix
+    confusion: tuple[Six, Six, Six, Six, Six, Six]  # row k: what it says of moments that are k, in shares
+    evidence: tuple[Six, Six, Six, Six, Six, Six]  # row l: the evidence that its saying l is, as votes of raters
+
+
+@checked_dataclass(config=STRICT, frozen=True)
 class StackerWeights:
     """softmax(bias + sum over the subset's modalities of evidence x weights)."""
 
@@ -78,6 +93,9 @@ class EmotionModel:
     vision_only: StackerWeights
     audio_only: StackerWeights
     vision_and_audio: StackerWeights
+    # By edge model version. A version that isn't here is read as its modality is in general.
+    vision_versions: dict[str, VersionReliability] = field(default_factory=dict)
+    audio_versions: dict[str, VersionReliability] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.labels != tuple(emotion.label for emotion in KNOWN_EMOTIONS):

@@ -30,7 +30,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from libs.common.db import audit
 from libs.common.feed import tables as feed_tables
 from libs.common.people import tables as people_tables
-from services.fusion.vocabulary import KNOWN_EMOTIONS, Modality
+from services.fusion.vocabulary import KNOWN_EMOTIONS, SHOWING_MODALITIES, Modality
 
 SCHEMA = "fusion"
 METADATA = MetaData(schema=SCHEMA)
@@ -204,6 +204,8 @@ FUSION_RESULTS = Table(
         for modality in Modality
         for part in ("probability", "weight", "confidence", "logit")
     ),
+    # Whether its emotions were read by a table of its edge model's version; null where the modality is absent.
+    *(Column(f"{modality.label}_fitted", Boolean) for modality in SHOWING_MODALITIES),
     *(_number(f"emotion_{emotion.label}", nullable=True) for emotion in KNOWN_EMOTIONS),
     _number("said_valence", nullable=True),
     _number("shown_valence", nullable=True),

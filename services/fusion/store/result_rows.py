@@ -11,10 +11,11 @@ from libs.common.ids import derived_id
 from services.fusion.fold import ChunkResult, Standing
 from services.fusion.fuse import Contribution, FusedChunk
 from services.fusion.session_state import LevelCause, SessionState
-from services.fusion.vocabulary import KNOWN_EMOTIONS, Direction, Emotion, Level, Modality
+from services.fusion.vocabulary import KNOWN_EMOTIONS, SHOWING_MODALITIES, Direction, Emotion, Level, Modality
 
 _CONTRIBUTION_PARTS = ("probability", "weight", "confidence", "logit")
 _EMOTION_COLUMNS = tuple(f"emotion_{emotion.label}" for emotion in KNOWN_EMOTIONS)
+_FITTED_COLUMNS = tuple(f"{modality.label}_fitted" for modality in SHOWING_MODALITIES)
 _NO_EMOTIONS = (None,) * len(KNOWN_EMOTIONS)
 
 COLUMNS = (
@@ -39,6 +40,7 @@ COLUMNS = (
     "prior_logit",
     "evidence",
     *(f"{modality.label}_{part}" for modality in Modality for part in _CONTRIBUTION_PARTS),
+    *_FITTED_COLUMNS,
     *_EMOTION_COLUMNS,
     "said_valence",
     "shown_valence",
@@ -82,6 +84,7 @@ def row_of(session_id: UUID, user_id: UUID, result: ChunkResult) -> tuple[Any, .
         fused.prior_logit,
         fused.evidence,
         *_contribution_cells(fused),
+        *_fitted_cells(fused),
         *(fused.emotions or _NO_EMOTIONS),
         fused.said_valence,
         fused.shown_valence,
@@ -117,6 +120,11 @@ def _contribution_cells(fused: FusedChunk) -> list[float | None]:
     return cells
 
 
+def _fitted_cells(fused: FusedChunk) -> list[bool | None]:
+    by_modality = {part.modality: part.fitted for part in fused.contributions}
+    return [by_modality.get(modality) for modality in SHOWING_MODALITIES]
+
+
 def result_in(row: "asyncpg.Record") -> ChunkResult:
     """Its state lacks which chunks were judged before it: a row doesn't repeat them."""
     return ChunkResult(
@@ -140,9 +148,7 @@ def _fused_in(row: "asyncpg.Record") -> FusedChunk:
         evidence=row["evidence"],
         confidence=row["exact_confidence"],
         contributions=tuple(
-            Contribution(modality, *(row[f"{modality.label}_{part}"] for part in _CONTRIBUTION_PARTS))
-            for modality in Modality
-            if row[f"{modality.label}_logit"] is not None
+            _contribution_in(row, modality) for modality in Modality if row[f"{modality.label}_logit"] is not None
         ),
         emotions=None if emotions == _NO_EMOTIONS else emotions,
         direction=Direction[row["dissonance_direction"].upper()],
@@ -153,6 +159,12 @@ def _fused_in(row: "asyncpg.Record") -> FusedChunk:
         floor=Level[row["level_floor"].upper()] if row["level_floor"] else None,
         critical_cue=row["critical_cue"],
     )
+
+
+def _contribution_in(row: "asyncpg.Record", modality: Modality) -> Contribution:
+    """Rows older than the columns were made when no version had a table."""
+    fitted = modality in SHOWING_MODALITIES and bool(row[f"{modality.label}_fitted"])
+    return Contribution(modality, *[row[f"{modality.label}_{part}"] for part in _CONTRIBUTION_PARTS], *[fitted])
 
 
 def _state_in(row: "asyncpg.Record") -> SessionState:
