@@ -10,6 +10,8 @@ from quietus.ingest.v1.predictions_pb2 import Prediction
 from quietus_edge import Audio, Chunk, EdgeClient, Limits, Text, TextCues, Vision, messages
 from tests.edge.fake_suite import API_KEY, FakeSuite
 
+# Longer than anything here takes: a bound on a hanging test, not a measurement.
+PATIENCE_SECONDS = 60.0
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
 FAST = Limits(
     first_retry_seconds=0.01,
@@ -64,6 +66,12 @@ def next_report() -> "tuple[Any, asyncio.Queue[Any]]":
     """A callback, and the queue that it fills."""
     queue: asyncio.Queue[Any] = asyncio.Queue()
     return queue.put_nowait, queue
+
+
+async def becomes_unreachable(edge: EdgeClient) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while edge.status().state != "unreachable":  # noqa: ASYNC110 - a status tells nobody
+            await asyncio.sleep(0.01)
 
 
 def environment() -> dict[str, str]:

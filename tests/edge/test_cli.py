@@ -11,7 +11,7 @@ from quietus_edge.errors import InvalidInputError
 from quietus_edge.replay import check_file, read_lines, written
 from quietus_edge.simulation import generate
 from tests.edge.fake_suite import API_KEY, FakeSuite
-from tests.edge.make import environment
+from tests.edge.make import PATIENCE_SECONDS, environment
 
 COMMAND = Path(sys.executable).with_name("quietus-edge")
 VISION = {"emotion": "sad", "confidence": 0.8, "distress_score": 0.4, "model_version": "face-1"}
@@ -86,7 +86,7 @@ async def test_a_replay_that_was_killed_goes_on_where_it_was(suite: FakeSuite, c
     first_batch = asyncio.Event()
     suite.refuse = lambda _: first_batch.set()
     process = await command_line.start("replay", file)
-    await asyncio.wait_for(first_batch.wait(), 20)
+    await asyncio.wait_for(first_batch.wait(), PATIENCE_SECONDS)
     process.kill()
     await process.communicate()
     status, out, err = await command_line.run("replay", file, "--json")

@@ -18,7 +18,7 @@ from quietus_edge.errors import (
 )
 from quietus_edge.ids import uuid7
 from tests.edge.fake_suite import FakeSuite, running_suite
-from tests.edge.make import FAST, audio, client, next_report, text, vision
+from tests.edge.make import FAST, PATIENCE_SECONDS, audio, becomes_unreachable, client, next_report, text, vision
 
 
 async def test_a_session_is_started_streamed_and_ended_once(suite: FakeSuite, spool: Path) -> None:
@@ -27,7 +27,7 @@ async def test_a_session_is_started_streamed_and_ended_once(suite: FakeSuite, sp
             first = await session.record(vision=vision(), audio=audio(), text=text())
             late = await session.record(vision=vision())
             await session.record(text=text(), chunk=late)
-        await edge.flush(10)
+        await edge.flush(PATIENCE_SECONDS)
         status = edge.status()
     session_id = str(session.session_id)
     assert set(suite.stored.values()) == {1}
@@ -52,7 +52,7 @@ async def test_batches_are_numbered_from_one_and_stay_within_the_credit(suite: F
         async with edge.session() as session:
             await asyncio.gather(*(session.record(vision=vision(), audio=audio()) for _ in range(100)))
         suite.acknowledge.set()
-        await edge.flush(20)
+        await edge.flush(PATIENCE_SECONDS)
     batches = suite.batches[str(session.session_id)]
     assert [number for number, _ in batches] == list(range(1, len(batches) + 1))
     assert sum(len(chunks) for _, chunks in batches) == 200
@@ -67,13 +67,14 @@ async def test_recording_needs_no_service(spool: Path) -> None:
     async with client(offline, spool) as edge:
         async with edge.session() as session:
             await session.record(vision=vision())
+        await becomes_unreachable(edge)
         with pytest.raises(FlushTimeoutError, match="1 predictions of 1 sessions wait"):
             await edge.flush(0.2)
         assert edge.status().state == "unreachable"
         assert edge.status().waiting_predictions == 1
     async with running_suite() as suite:
         async with client(suite, spool) as edge:
-            await edge.flush(10)
+            await edge.flush(PATIENCE_SECONDS)
         assert {UUID(session_id) for session_id in suite.ended} == {session.session_id}
         assert len(suite.stored) == 1
 
@@ -83,13 +84,13 @@ async def test_a_service_that_goes_and_comes_back_gets_everything_once(suite: Fa
         async with edge.session() as session:
             for _ in range(5):
                 await session.record(vision=vision())
-            await edge.flush(10)
+            await edge.flush(PATIENCE_SECONDS)
             await suite.stop()
             for _ in range(5):
                 await session.record(vision=vision())
             await suite.start()
-            await edge.flush(10)
-        await edge.flush(10)
+            await edge.flush(PATIENCE_SECONDS)
+        await edge.flush(PATIENCE_SECONDS)
     assert len(suite.stored) == 10
     assert set(suite.stored.values()) == {1}
 
@@ -101,7 +102,7 @@ async def test_a_batch_keeps_its_number_and_bounds_when_sent_again(suite: FakeSu
             session_id = str(session.session_id)
             suite.drain_after_batches = 2
             await asyncio.gather(*(session.record(vision=vision()) for _ in range(40)))
-        await edge.flush(20)
+        await edge.flush(PATIENCE_SECONDS)
     assert suite.calls["StreamPredictions"] > 1
     assert suite.calls["ExchangeApiKey"] > 1
     bounds: dict[int, list[str]] = {}
@@ -117,8 +118,8 @@ async def test_the_app_hears_of_refusals_and_the_rest_is_kept(suite: FakeSuite, 
     async with client(suite, spool, on_refused=tell) as edge:
         async with edge.session() as session:
             chunk = await session.record(vision=vision(), audio=audio())
-        await edge.flush(10)
-        refused = await asyncio.wait_for(told.get(), 10)
+        await edge.flush(PATIENCE_SECONDS)
+        refused = await asyncio.wait_for(told.get(), PATIENCE_SECONDS)
         assert (refused.chunk_id, refused.modality, refused.field, refused.reason) == (
             str(chunk.chunk_id),
             "audio",
@@ -137,7 +138,7 @@ async def test_what_a_dead_app_left_is_ended_at_its_last_chunk_and_sent(suite: F
         abandoned = await edge.session().__aenter__()
         chunk = await abandoned.record(vision=vision())
     async with client(suite, spool) as edge:
-        await edge.flush(10)
+        await edge.flush(PATIENCE_SECONDS)
     assert suite.ended == {str(abandoned.session_id): chunk.end}
     assert len(suite.stored) == 1
 
@@ -155,7 +156,7 @@ async def test_a_backlog_goes_in_the_order_in_which_it_was_lived(suite: FakeSuit
     async with client(suite, spool) as edge, edge.session() as live:
         await live.record(vision=vision())
         suite.acknowledge.set()
-        await edge.flush(10)
+        await edge.flush(PATIENCE_SECONDS)
     assert len(suite.ended) == 5
     starts = [suite.started[session_id] for session_id in suite.ended]
     assert starts == sorted(starts)
@@ -171,24 +172,24 @@ async def test_a_live_session_does_not_wait_for_the_backlog(suite: FakeSuite, sp
     taken = asyncio.Event()
     suite.refuse = lambda _: taken.set()
     async with client(suite, spool, on_problem=tell) as edge:
-        await asyncio.wait_for(told.get(), 10)
+        await asyncio.wait_for(told.get(), PATIENCE_SECONDS)
         async with edge.session() as live:
             await live.record(vision=vision())
-            await asyncio.wait_for(taken.wait(), 10)
+            await asyncio.wait_for(taken.wait(), PATIENCE_SECONDS)
     assert [session_id for session_id, _, _ in suite.stored] == [str(live.session_id)]
 
 
 async def test_a_spool_never_speaks_for_another_person(suite: FakeSuite, spool: Path) -> None:
     async with client(suite, spool) as edge, edge.session() as session:
         await session.record(vision=vision())
-        await edge.flush(10)
+        await edge.flush(PATIENCE_SECONDS)
         suite.acknowledge.clear()
         await session.record(vision=vision())
     suite.acknowledge.set()
     suite.user_id = uuid4()
     async with client(suite, spool) as edge:
         with pytest.raises(DeliveryError, match="another person"):
-            await edge.flush(10)
+            await edge.flush(PATIENCE_SECONDS)
     assert len(suite.stored) == 1
 
 
@@ -200,7 +201,7 @@ async def test_a_session_of_over_a_day_goes_on_as_its_successor(suite: FakeSuite
             for hours in (1, 23, 25):
                 begin = start + timedelta(hours=hours)
                 await session.record(vision=vision(), chunk=Chunk.between(begin, begin + timedelta(seconds=5)))
-        await edge.flush(10)
+        await edge.flush(PATIENCE_SECONDS)
     second_id = str(session.session_id)
     assert set(suite.ended) == {str(first_id), second_id}
     assert suite.ended[str(first_id)] == start + timedelta(hours=23, seconds=5)

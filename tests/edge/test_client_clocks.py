@@ -11,7 +11,7 @@ import pytest
 from quietus_edge import Chunk
 from quietus_edge.ids import uuid7_time
 from tests.edge.fake_suite import FakeSuite
-from tests.edge.make import client, next_report, vision
+from tests.edge.make import PATIENCE_SECONDS, client, next_report, vision
 
 
 async def test_a_wrong_clock_gets_a_new_id_and_corrected_times(suite: FakeSuite, spool: Path) -> None:
@@ -26,8 +26,8 @@ async def test_a_wrong_clock_gets_a_new_id_and_corrected_times(suite: FakeSuite,
     async with client(suite, spool, on_problem=tell) as edge:
         async with edge.session() as session:
             chunk = await session.record(vision=vision())
-        await edge.flush(10)
-        problem = await asyncio.wait_for(told.get(), 10)
+        await edge.flush(PATIENCE_SECONDS)
+        problem = await asyncio.wait_for(told.get(), PATIENCE_SECONDS)
     (session_id,) = suite.started
     assert problem.reason == "CLOCK_CORRECTED"
     assert problem.session_id == session_id != str(session.session_id)
@@ -51,7 +51,7 @@ async def test_a_session_older_than_what_is_kept_is_given_up_aloud(suite: FakeSu
     async with client(suite, spool) as edge:
         async with edge.session(start=old) as session:
             await session.record(vision=vision(), chunk=Chunk.between(old, old + timedelta(seconds=5)))
-        await edge.flush(10)
+        await edge.flush(PATIENCE_SECONDS)
         assert edge.status().dropped == {"SESSION_TIME_OUT_OF_BOUNDS": 1}
     assert suite.started == {}
 
@@ -70,7 +70,7 @@ async def test_a_session_of_a_clock_that_was_put_right_since_ends_now(suite: Fak
             for second in range(3):
                 start = wrong + timedelta(seconds=second)
                 await session.record(vision=vision(), chunk=Chunk.between(start, start + timedelta(seconds=1)))
-        await edge.flush(10)
+        await edge.flush(PATIENCE_SECONDS)
         assert edge.status().dropped == {}
     ends = [one.capture_end_time.ToDatetime(tzinfo=UTC) for one in suite.predictions]
     assert [end - ends[0] for end in ends] == [timedelta(seconds=second) for second in range(3)]
@@ -102,7 +102,7 @@ async def test_a_clock_that_jumps_leaves_windows_that_a_service_takes(
                 for _ in range(3):
                     await asyncio.sleep(0.01)
                     windows.append((await session.record(vision=vision()), session.session_id))
-        await edge.flush(10)
+        await edge.flush(PATIENCE_SECONDS)
     assert len(suite.predictions) == len(windows) == 18
     for chunk, session_id in windows:
         started = suite.started[str(session_id)]

@@ -13,7 +13,7 @@ from quietus_edge.errors import (
 )
 from quietus_edge.sealing import TEXT_PREDICTIONS, make_key_pair, unseal, unwrap
 from tests.edge.fake_suite import FakeSuite
-from tests.edge.make import client, text
+from tests.edge.make import PATIENCE_SECONDS, client, text
 
 
 async def test_cues_and_valence_come_from_the_transcript_unless_the_app_gives_its_own(
@@ -26,7 +26,7 @@ async def test_cues_and_valence_come_from_the_transcript_unless_the_app_gives_it
             await session.record(text=text(transcript="I want to die", cues=own, valence=0.25))
             await session.record(text=text(transcript="I want to die", cues=TextCues()))
             await session.record(text=text())
-        await edge.flush(10)
+        await edge.flush(PATIENCE_SECONDS)
     found, given, silenced, wordless = (one.text for one in suite.predictions)
     assert (found.cues.extractor_version, found.cues.code_switching) == (lexicon().version, True)
     assert (list(found.cues.deflections), list(found.cues.topics)) == (["niko_sawa"], ["family"])
@@ -69,7 +69,7 @@ async def test_a_transcript_is_sealed_for_the_person_and_their_chunk(suite: Fake
     async with client(suite, spool) as edge:
         async with edge.session() as session:
             chunk = await session.record(text=text(transcript="a marker sentence"))
-        await edge.flush(10)
+        await edge.flush(PATIENCE_SECONDS)
         assert edge.status().can_seal
     (stored,) = suite.predictions
     private_key = unwrap(suite.key_pair.wrapped_private_key, suite.key_pair.salt, "a long passphrase")
@@ -88,14 +88,14 @@ async def test_the_key_is_kept_for_the_time_offline(suite: FakeSuite, spool: Pat
     suite.key_pair = make_key_pair("a long passphrase")
     async with client(suite, spool) as edge, edge.session() as session:
         await session.record(text=text(transcript="online"))
-        await edge.flush(10)
+        await edge.flush(PATIENCE_SECONDS)
     await suite.stop()
     async with client(suite, spool) as edge, edge.session() as session:
         await session.record(text=text(transcript="offline"))
         assert edge.status().can_seal
     await suite.start()
     async with client(suite, spool) as edge:
-        await edge.flush(10)
+        await edge.flush(PATIENCE_SECONDS)
     assert [one.text.transcript_state for one in suite.predictions] == [contract.TRANSCRIPT_STATE_SEALED] * 2
 
 
@@ -103,7 +103,7 @@ async def test_without_a_key_cues_go_and_words_are_discarded(suite: FakeSuite, s
     async with client(suite, spool) as edge:
         async with edge.session() as session:
             await session.record(text=text(transcript="a marker sentence", valence=-0.5))
-        await edge.flush(10)
+        await edge.flush(PATIENCE_SECONDS)
         assert not edge.status().can_seal
         assert edge.status().transcripts_discarded == 1
     (stored,) = suite.predictions

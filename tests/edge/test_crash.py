@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.edge.fake_suite import FakeSuite
-from tests.edge.make import client, environment
+from tests.edge.make import PATIENCE_SECONDS, client, environment
 
 APP = """
 import asyncio, sys
@@ -48,7 +48,7 @@ async def test_an_app_killed_between_record_and_acknowledgement_loses_and_double
         promised += await record_until_killed(suite, tmp_path / "spool", chunks)
         suite.acknowledge.set()
     async with client(suite, tmp_path / "spool") as edge:
-        await edge.flush(20)
+        await edge.flush(PATIENCE_SECONDS)
         assert edge.status().waiting_predictions == 0
     stored = {chunk for _, chunk, _ in suite.stored}
     assert set(promised) <= stored

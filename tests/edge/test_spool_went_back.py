@@ -7,7 +7,7 @@ import pytest
 
 from quietus_edge.status import Problem
 from tests.edge.fake_suite import running_suite
-from tests.edge.make import client, next_report, vision
+from tests.edge.make import PATIENCE_SECONDS, client, next_report, vision
 from tests.edge.test_spool import append, new_session, spool_at
 
 RECORDS = 50
@@ -83,7 +83,7 @@ async def test_the_app_hears_of_it_and_batches_are_numbered_anew(tmp_path: Path)
         async with client(suite, path) as edge:
             async with edge.session() as session:
                 await session.record(vision=vision())
-            await edge.flush(10)
+            await edge.flush(PATIENCE_SECONDS)
         shutil.copy(older, path)
         async with client(suite, path, on_problem=on_problem) as edge:
             problem: Problem = await problems.get()
@@ -92,5 +92,5 @@ async def test_the_app_hears_of_it_and_batches_are_numbered_anew(tmp_path: Path)
             assert await edge.fact("sender_id") != first_sender
             async with edge.session() as session:
                 await session.record(vision=vision())
-            await edge.flush(10)
+            await edge.flush(PATIENCE_SECONDS)
         assert suite.stored

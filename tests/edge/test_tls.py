@@ -12,7 +12,7 @@ from cryptography.x509.oid import NameOID
 from quietus_edge import tls
 from quietus_edge.errors import FlushTimeoutError
 from tests.edge.fake_suite import FakeSuite
-from tests.edge.make import client, vision
+from tests.edge.make import PATIENCE_SECONDS, becomes_unreachable, client, vision
 
 
 def certificate() -> tuple[bytes, bytes]:
@@ -46,9 +46,10 @@ async def test_predictions_go_over_tls_to_whom_the_roots_know_alone(tmp_path: Pa
     async with client(suite, tmp_path / "spool", tls=tls(tmp_path / "stranger.pem")) as edge:
         async with edge.session() as session:
             await session.record(vision=vision())
+        await becomes_unreachable(edge)
         with pytest.raises(FlushTimeoutError, match="unreachable"):
             await edge.flush(0.5)
     async with client(suite, tmp_path / "spool", tls=tls(tmp_path / "roots.pem")) as edge:
-        await edge.flush(10)
+        await edge.flush(PATIENCE_SECONDS)
     await suite.stop()
     assert len(suite.stored) == 1

@@ -26,13 +26,13 @@ from quietus_edge.ids import uuid7
 from quietus_edge.stream import PredictionStream
 from quietus_edge.vitals import Vitals
 from tests.edge.fake_suite import FakeSuite
-from tests.edge.make import FAST, client, vision
+from tests.edge.make import FAST, PATIENCE_SECONDS, client, vision
 
 BEATING = replace(FAST, heartbeat_seconds=0.02, stream_idle_seconds=0.05)
 
 
 async def next_heartbeat(suite: FakeSuite) -> tuple[str, Heartbeat]:
-    return await asyncio.wait_for(suite.heartbeats.get(), 10)
+    return await asyncio.wait_for(suite.heartbeats.get(), PATIENCE_SECONDS)
 
 
 async def test_registered_modalities_are_told_while_the_session_lives(suite: FakeSuite, spool: Path) -> None:
@@ -56,7 +56,7 @@ async def test_registered_modalities_are_told_while_the_session_lives(suite: Fak
             assert captured == chunk.end
             assert not by_modality[MODALITY_AUDIO].HasField("last_capture_time")
             assert 0 <= beat.round_trip_seconds < 10
-        await edge.flush(10)
+        await edge.flush(PATIENCE_SECONDS)
     assert str(session.session_id) in suite.ended
 
 
@@ -64,7 +64,7 @@ async def test_a_session_without_modalities_sends_no_heartbeats(suite: FakeSuite
     async with client(suite, spool, limits=BEATING) as edge:
         async with edge.session() as session:
             await session.record(vision=vision())
-        await edge.flush(10)
+        await edge.flush(PATIENCE_SECONDS)
     assert suite.heartbeats.empty()
     assert len(suite.stored) == 1
 
@@ -87,7 +87,7 @@ async def test_heartbeats_stay_within_the_credit(suite: FakeSuite, spool: Path) 
             await session.record(vision=vision())
             await asyncio.sleep(20 * BEATING.heartbeat_seconds)  # long enough for a pulse that doesn't count itself
             suite.acknowledge.set()
-        await edge.flush(10)
+        await edge.flush(PATIENCE_SECONDS)
     assert suite.most_in_flight <= 2
     assert len(suite.stored) == 1
 
@@ -98,7 +98,7 @@ async def test_the_skew_of_the_clock_shows_in_the_status(suite: FakeSuite, spool
         assert edge.status().clock_skew_seconds is None
         async with edge.session(modalities=("vision",)):
             await next_heartbeat(suite)
-        await edge.flush(10)
+        await edge.flush(PATIENCE_SECONDS)
         assert (edge.status().clock_skew_seconds, edge.status().clock_uncertainty_seconds) == (-3600.5, 0.25)
 
 
@@ -117,15 +117,15 @@ async def test_another_device_continues_a_session(suite: FakeSuite, tmp_path: Pa
     async with client(suite, tmp_path / "phone") as phone, client(suite, tmp_path / "tablet") as tablet:
         async with phone.session() as started:
             await started.record(vision=vision())
-            await phone.flush(10)
+            await phone.flush(PATIENCE_SECONDS)
             start = suite.started[str(started.session_id)]
             async with tablet.continue_session(started.session_id, start=start, end=end) as continued:
                 chunk = await continued.record(vision=vision())
                 assert chunk.end - chunk.start < timedelta(minutes=1)
-            await tablet.flush(10)
+            await tablet.flush(PATIENCE_SECONDS)
             assert bool(suite.ended) is end
             assert tablet.status().waiting_sessions == 0
-        await phone.flush(10)
+        await phone.flush(PATIENCE_SECONDS)
     assert {UUID(session_id) for session_id, _, _ in suite.stored} == {started.session_id}
     assert len(suite.stored) == 2
     assert suite.calls["StartSession"] == 1
@@ -139,7 +139,7 @@ async def test_a_continued_session_waits_until_the_first_device_was_heard(suite:
     async with client(suite, spool) as edge:
         async with edge.continue_session(uuid7(), start=datetime.now(UTC)) as session:
             await session.record(vision=vision())
-        await edge.flush(10)
+        await edge.flush(PATIENCE_SECONDS)
     assert len(suite.stored) == 1
     assert suite.calls["StartSession"] == 0
 
@@ -149,7 +149,7 @@ async def test_a_spool_counts_under_one_name_for_as_long_as_it_lasts(suite: Fake
         async with client(suite, spool) as edge:
             async with edge.session() as session:
                 await session.record(vision=vision())
-            await edge.flush(10)
+            await edge.flush(PATIENCE_SECONDS)
     assert len(suite.senders) == 2
     assert len(set(suite.senders)) == 1
     assert UUID(suite.senders[0])
