@@ -76,7 +76,7 @@ async def test_a_request_is_found_only_after_whoever_carries_it_out_is_done(data
 
 
 async def wait_for_a_waiter(database: Database) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while True:
             async with database.read() as tx:
                 if await tx.scalar("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):

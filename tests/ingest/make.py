@@ -1,7 +1,8 @@
 """Predictions as an edge app makes them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from libs.common.timestamps import to_timestamp
@@ -14,6 +15,13 @@ CHUNK = timedelta(seconds=5)
 
 def now() -> datetime:
     return datetime.now(UTC)
+
+
+def from_now(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Times that are given by how far they are from now. Tests may run long after their cases were collected."""
+    return {
+        name: to_timestamp(now() + value) if isinstance(value, timedelta) else value for name, value in fields.items()
+    }
 
 
 def datetime_of(seconds: int) -> datetime:

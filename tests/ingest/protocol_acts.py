@@ -16,7 +16,7 @@ from quietus.ingest.v1.events_pb2 import Event
 from quietus.ingest.v1.sessions_pb2 import MODALITY_STATE_RUNNING, Heartbeat, ModalityHeartbeat
 from quietus_edge.ids import uuid7
 from tests.ingest import make, suite
-from tests.ingest.protocol_client import CREDIT_BATCHES, Client, Heard, Server
+from tests.ingest.protocol_client import CREDIT_BATCHES, CREDITS, Client, Heard, Server
 from tests.ingest.protocol_messages import SessionMessages, bad_message, bad_opening, outcome
 from tests.ingest.protocol_model import (
     END,
@@ -114,7 +114,7 @@ class Acts:
             opened = (await client.read()).opened
         except grpc.aio.AioRpcError as error:
             return Heard(code=error.code(), reason=reason_of(error))
-        assert opened.credit.max_batches == CREDIT_BATCHES
+        assert opened.credit.max_batches in CREDITS
         session.clients[stream] = client
         return client
 
@@ -223,12 +223,14 @@ class Acts:
             for _ in range(3):  # time for the server to read on
                 await self._call("GetSession", ingest_pb2.GetSessionRequest(session_id=session.id))
         heard = await client.hears(Heard()) if isinstance(client, Client) else client
+        # On a busy machine the session may be held for longer than the server waits for it.
+        is_busy = (heard.code, heard.reason) == (grpc.StatusCode.UNAVAILABLE, "DATABASE_BUSY")
         if heard.code:
             await self.leave(session, 0)
-            if not session.world.is_closed:
+            if not session.world.is_closed and not is_busy:
                 assert (heard.code, heard.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "CREDIT_EXCEEDED")
                 assert len(heard.outcomes) == CREDIT_BATCHES
-        await self.round({}, {index: [Lane(tuple(batches), heard.answers)]})
+        await self.round({}, {index: [Lane(tuple(batches), heard.answers, lost=is_busy)]})
 
     async def drain(self, batches: list[list[Batch]]) -> None:
         sent = [await self._sent(session, 0, batches[i]) for i, session in enumerate(self.sessions)]

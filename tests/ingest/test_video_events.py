@@ -111,7 +111,7 @@ SIGNAL = video_pb2.VideoSignal
 BAD_EVENTS = [
     ("event_id", with_fields(event_id="no-uuid")),
     ("event_time", with_fields(event_time=to_timestamp(make.now() - timedelta(days=2)))),
-    ("event_time", with_fields(event_time=to_timestamp(make.now() + timedelta(days=1, hours=1)))),
+    ("event_time", with_fields(event_time=to_timestamp(make.now() + timedelta(days=9)))),
     ("risk_level", with_fields(risk_level=5)),
     ("confidence", with_fields(confidence=-0.1)),
     ("confidence", with_fields(confidence=float("nan"))),

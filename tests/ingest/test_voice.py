@@ -140,9 +140,10 @@ async def test_the_same_content_again_gives_the_first_answer_and_is_told_once(su
         assert await verify_chain(tx) == 1
 
 
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 CHANGES = [
-    {"start_time": to_timestamp(make.now() - timedelta(hours=1))},
-    {"end_time": to_timestamp(make.now() + timedelta(hours=1))},
+    {"start_time": -HOUR},
+    {"end_time": HOUR},
     {"emotion": EMOTION_NUMB},
     {"confidence": 0.2},
     {"features": voice_pb2.VoiceSessionFeatures(temporal=voice_pb2.TemporalFeatures(pause_ratio=0.26))},
@@ -157,7 +158,7 @@ CHANGES = [
 async def test_an_id_that_is_taken_by_other_content(suite: Suite, changed: dict) -> None:
     person, request = suite.person(), request_for()
     await record(suite, person, request)
-    request.MergeFrom(voice_pb2.RecordVoiceSessionRequest(**changed))
+    request.MergeFrom(voice_pb2.RecordVoiceSessionRequest(**make.from_now(changed)))
     assert await refusal(record(suite, person, request)) == ("ALREADY_EXISTS", "VOICE_SESSION_EXISTS", [])
     assert await suite.count(TABLE) == 1
 
@@ -192,12 +193,11 @@ async def test_plain_words_are_sealed_where_they_are_allowed_and_nowhere_else(su
     assert WORDS not in await written(thin_suite)
 
 
-DAY = timedelta(days=1)
 BAD_FIELDS = [
     ("voice_session_id", {"voice_session_id": "no-uuid"}),
-    ("end_time", {"end_time": to_timestamp(make.now() - DAY)}),
-    ("end_time", {"start_time": to_timestamp(make.now() - 2 * DAY)}),
-    ("end_time", {"start_time": to_timestamp(make.now() + DAY), "end_time": to_timestamp(make.now() + 1.1 * DAY)}),
+    ("end_time", {"end_time": -DAY}),
+    ("end_time", {"start_time": -2 * DAY}),
+    ("end_time", {"start_time": DAY, "end_time": 1.1 * DAY}),
     ("emotion", {"emotion": 11}),
     ("confidence", {"confidence": 1.1}),
     ("confidence", {"confidence": float("inf")}),
@@ -217,7 +217,8 @@ FEATURE_FIELDS = [
 @pytest.mark.parametrize(("field", "wrong"), BAD_FIELDS)
 async def test_bad_input_names_its_field(suite: Suite, field: str, wrong: dict) -> None:
     person = suite.person()
-    assert await refusal(record(suite, person, request_for(**wrong))) == ("INVALID_ARGUMENT", "INVALID_FIELD", [field])
+    request = request_for(**make.from_now(wrong))
+    assert await refusal(record(suite, person, request)) == ("INVALID_ARGUMENT", "INVALID_FIELD", [field])
     assert await suite.count(TABLE) == 0
 
 
