@@ -19,7 +19,7 @@ from quietus.identity.v1.identity_pb2_grpc import (
 from quietus_edge import EdgeClient
 from quietus_edge.sealing import make_key_pair
 
-CALL_SECONDS = 10
+CALL_SECONDS = 30
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 import asyncpg
 import psutil
 
-from tests.e2e.polling import eventually, until
+from tests.e2e.polling import PATIENCE_SECONDS, eventually, until
 from tests.e2e.reordering import ReorderingDevices
 from tests.e2e.stage import Fault, Scene
 from tests.e2e.suite import POSTGRES
@@ -21,7 +21,7 @@ SLOW_SECONDS = 1.0
 SLOW_BYTES_PER_SECOND = 20_000
 LONGEST_DELAY_SECONDS = 0.15
 CUTS = 4
-REPLAYS = 2
+REPLAYS, MOST_REPLAYS = 2, 50
 # Long enough that everything that was on its way is acknowledged or stuck.
 SILENT_SECONDS = 0.5
 
@@ -147,14 +147,14 @@ async def _unlimited(scene: Scene) -> str:
 async def connections_are_cut_in_mid_message(scene: Scene) -> None:
     for _ in range(CUTS):
         await scene.in_mid_stream()
-        await asyncio.wait_for(scene.proxy.cut_in_message("up"), 30)
+        await asyncio.wait_for(scene.proxy.cut_in_message("up"), PATIENCE_SECONDS)
 
 
 async def connections_are_cut_in_mid_answer(scene: Scene) -> None:
     """What was acknowledged is stored, and the device doesn't know."""
     for _ in range(CUTS):
         await scene.in_mid_stream()
-        await asyncio.wait_for(scene.proxy.cut_in_message("down"), 30)
+        await asyncio.wait_for(scene.proxy.cut_in_message("down"), PATIENCE_SECONDS)
 
 
 async def connections_are_cut(scene: Scene) -> None:
@@ -196,7 +196,11 @@ async def the_network_duplicates(scene: Scene) -> None:
         scene.proxy.cut()
         await scene.in_mid_stream()
         await scene.proxy.replay()
-    assert scene.proxy.answers_to_replays > answers, "ingest didn't hear what was said again"
+    for _ in range(MOST_REPLAYS):  # on a busy machine an answer may come when nobody listens any more
+        if scene.proxy.answers_to_replays > answers:
+            return
+        await scene.proxy.replay()
+    raise AssertionError("ingest didn't hear what was said again")
 
 
 async def streams_overtake_each_other(scene: Scene) -> None:

@@ -5,7 +5,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from tests.e2e.polling import until
+from tests.e2e.polling import PATIENCE_SECONDS, until
 from tests.e2e.proxy import HOST, PREFACE, Frames, Proxy
 
 
@@ -60,7 +60,7 @@ async def connected(proxy: Proxy) -> tuple[asyncio.StreamReader, asyncio.StreamW
 
 async def ended(reader: asyncio.StreamReader) -> None:
     with suppress(ConnectionError):
-        await asyncio.wait_for(reader.read(), 5)
+        await asyncio.wait_for(reader.read(), PATIENCE_SECONDS)
 
 
 async def test_passes_holds_and_delays() -> None:
@@ -75,7 +75,7 @@ async def test_passes_holds_and_delays() -> None:
         assert not answer.done()
         proxy.delay = lambda: 0.05
         proxy.release("down")
-        assert await asyncio.wait_for(answer, 5) == frame(DATA, b"held")
+        assert await asyncio.wait_for(answer, PATIENCE_SECONDS) == frame(DATA, b"held")
         writer.close()
 
 
@@ -85,7 +85,7 @@ async def test_cuts_within_a_message() -> None:
         cutting = asyncio.create_task(proxy.cut_in_message("up"))
         await asyncio.sleep(0)
         writer.write(PREFACE + frame(HEADERS, b"h" * 40) + frame(DATA, b"d" * 100))
-        await asyncio.wait_for(cutting, 5)
+        await asyncio.wait_for(cutting, PATIENCE_SECONDS)
         await ended(reader)
         begins = len(PREFACE) + 9 + 40 + 9
         assert begins <= len(echo.heard[0]) < begins + 100

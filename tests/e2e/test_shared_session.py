@@ -46,7 +46,7 @@ async def test_two_devices_share_a_session_and_one_switches_its_camera_off(snaps
                 await suite.settled()
                 started.set_modality("vision", "off")
                 async with channel(suite.plan.address("fusion")) as fusion:
-                    risk = await silent(FusionServiceStub(fusion), person.token, str(started.session_id))
+                    risk = await switched_off(FusionServiceStub(fusion), person.token, str(started.session_id))
             async with channel(suite.plan.address("ingest")) as ingest:
                 request = GetSessionRequest(session_id=str(started.session_id))
                 details = await IngestServiceStub(ingest).GetSession(request, metadata=person.token)
@@ -58,11 +58,12 @@ async def test_two_devices_share_a_session_and_one_switches_its_camera_off(snaps
     assert [count.predictions for count in details.counts] == [1, 1, 0]
 
 
-async def silent(fusion: FusionServiceStub, token: Metadata, session_id: str) -> SessionRisk:
+async def switched_off(fusion: FusionServiceStub, token: Metadata, session_id: str) -> SessionRisk:
+    """A machine that is too busy for heartbeats may make a modality fall silent before."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             request = GetSessionRiskRequest(session_id=session_id)
             risk = (await fusion.GetSessionRisk(request, metadata=token)).risk
-            if risk.silent:
+            if "OFF" in {one.reason for one in risk.silent}:
                 return risk
             await asyncio.sleep(0.2)

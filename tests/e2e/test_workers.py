@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.checker import compare, not_stored_once, report, stored
 from tests.e2e.conftest import Run
 from tests.e2e.devices import Devices
-from tests.e2e.polling import until
+from tests.e2e.polling import PATIENCE_SECONDS, until
 from tests.e2e.rows import KEYS, read_rows
 from tests.e2e.scenario import acknowledged
 from tests.e2e.snapshot import Snapshot
@@ -18,7 +18,6 @@ from tests.e2e.suite import Suite
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 WORKERS = {"QUIETUS_INGEST_WORKERS": "3"}
-PATIENCE_SECONDS = 30.0
 
 
 def workers(suite: Suite) -> list[psutil.Process]:
