@@ -57,6 +57,7 @@ containers: $(STAMP) ## Build the image and make the secret that compose needs
 
 bench: $(STAMP) ## Measure against references in the same run
 	$(BIN)/python -m bench ingest --seconds $(SECONDS)
+	$(BIN)/python -m bench fuse --seconds $(SECONDS)
 	$(BIN)/python -m bench pipeline --seconds $(SECONDS)
 
 soak: $(STAMP) ## Play random faults on ingest; MINUTES=10 is the default, SEED=... repeats a run

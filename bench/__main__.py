@@ -3,6 +3,7 @@
 import argparse
 
 from bench import soak, streams
+from bench.fuse import command as fuse
 from bench.growth import command as growth
 from bench.ingest import command as ingest
 from bench.pipeline import command as pipeline
@@ -14,6 +15,7 @@ def main() -> int:
     ingest.add_to(commands)
     streams.add_to(commands)
     growth.add_to(commands)
+    fuse.add_to(commands)
     pipeline.add_to(commands)
     soak.add_to(commands)
     arguments = parser.parse_args()
