@@ -14,5 +14,10 @@ def to_datetime(timestamp: Timestamp) -> datetime:
 
 
 def to_timestamp(moment: datetime) -> Timestamp:
+    return Timestamp(**timestamp_fields(moment))
+
+
+def timestamp_fields(moment: datetime) -> dict[str, int]:
+    """Of a Timestamp, for messages that are made of nested fields."""
     microseconds = (moment - _EPOCH) // _MICROSECOND
-    return Timestamp(seconds=microseconds // 1_000_000, nanos=microseconds % 1_000_000 * 1000)
+    return {"seconds": microseconds // 1_000_000, "nanos": microseconds % 1_000_000 * 1000}

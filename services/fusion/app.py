@@ -1,5 +1,6 @@
 """The only place where the parts of fusion are put together."""
 
+import gc
 from collections.abc import Mapping
 
 from libs.common.db.database import Database
@@ -74,6 +75,8 @@ def make_parts(settings: FusionSettings, database: Database, models: Models, tai
 
 async def compose(settings: FusionSettings, metrics: Metrics) -> Running:
     """FAILED_PRECONDITION MODEL_UNUSABLE, UNAVAILABLE without the database."""
+    # Chunks in flight are many small objects without cycles: looking for those stops everything for a while.
+    gc.set_threshold(100_000, 50, 100)
     database = open_database(settings)
     models = await load_models(database, settings.model)
     tail = Tail(database, metrics)

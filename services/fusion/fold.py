@@ -11,7 +11,7 @@ from uuid import UUID
 from services.fusion.dissonance import Finding, interpret
 from services.fusion.explanation import NO_CONCERN, leading_reason
 from services.fusion.fuse import FusedChunk
-from services.fusion.inputs import ChunkInputs, Prediction, Window
+from services.fusion.inputs import ChunkInputs, Window
 from services.fusion.model import FusionModel
 from services.fusion.session_state import START, SessionState, advance, judged_after
 from services.fusion.vocabulary import Level
@@ -32,9 +32,9 @@ class BatchOrigin:
 
 @dataclass(frozen=True, slots=True)
 class ClientBatch(BatchOrigin):
-    """What the device of one session sent together; at least one prediction."""
+    """What the device of one session sent together: of at least one chunk, each chunk once."""
 
-    predictions: Sequence[Prediction]
+    chunks: Sequence[ChunkInputs]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +102,13 @@ class SessionFold:
         """Takes in what a batch brings; returns the chunks that it touches, as they now are, in the order of
         capture.
         """
-        touched = set()
-        for prediction in batch.predictions:
-            known = self._inputs.get(prediction.chunk_id) or ChunkInputs.nothing_of(prediction)
-            self._inputs[prediction.chunk_id] = known.with_prediction(prediction)
-            touched.add(prediction.chunk_id)
-        return sorted((self._inputs[chunk_id] for chunk_id in touched), key=lambda chunk: chunk.key)
+        touched = []
+        for chunk in sorted(batch.chunks, key=lambda chunk: chunk.key):
+            known = self._inputs.get(chunk.chunk_id)
+            whole = known.joined(chunk) if known else chunk
+            self._inputs[chunk.chunk_id] = whole
+            touched.append(whole)
+        return touched
 
     def apply(
         self, batch_number: int, touched: Sequence[ChunkInputs], fused: Sequence[FusedChunk]
@@ -142,8 +143,9 @@ class SessionFold:
 
     def _place(self, batch_number: int, chunk: ChunkInputs, fused: FusedChunk) -> None:
         """At its new revision, and not advanced yet."""
-        place = bisect_left(self._keys, chunk.key)
-        is_known = place < len(self._keys) and self._keys[place] == chunk.key
+        key = chunk.key
+        place = bisect_left(self._keys, key)
+        is_known = place < len(self._keys) and self._keys[place] == key
         placed = ChunkResult(
             chunk_id=chunk.chunk_id,
             capture_start_time=chunk.capture_start_time,
@@ -157,7 +159,7 @@ class SessionFold:
         if is_known:
             self._results[place] = placed
         else:
-            self._keys.insert(place, chunk.key)
+            self._keys.insert(place, key)
             self._results.insert(place, placed)
 
     def _standing_before(self, place: int) -> Standing:

@@ -64,7 +64,7 @@ def _places_reached_back_to(batches: Sequence[ClientBatch], tails: Mapping[UUID,
     """For each session that doesn't only grow at its end: the earliest chunk that a batch brings."""
     earliest: dict[UUID, tuple[datetime, UUID]] = {}
     for batch in batches:
-        first = min(prediction.key for prediction in batch.predictions)
+        first = min(chunk.key for chunk in batch.chunks)
         earliest[batch.session_id] = min(first, earliest.get(batch.session_id, first))
     return [
         (session_id, *first)
@@ -75,10 +75,10 @@ def _places_reached_back_to(batches: Sequence[ClientBatch], tails: Mapping[UUID,
 
 def _chunks_of(batches: Sequence[ClientBatch], session_ids: set[UUID]) -> Sequence[tuple[UUID, UUID]]:
     chunks = {
-        (batch.session_id, prediction.chunk_id)
+        (batch.session_id, chunk.chunk_id)
         for batch in batches
         if batch.session_id in session_ids
-        for prediction in batch.predictions
+        for chunk in batch.chunks
     }
     return list(chunks)
 

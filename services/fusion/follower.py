@@ -1,6 +1,6 @@
 """What fusion does with ingest's feed: it fuses client batches and says when a session is settled."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from libs.common.db.database import Transaction
@@ -20,7 +20,7 @@ from quietus.ingest.v1.events_pb2 import (
 from services.fusion import telling
 from services.fusion.fold import Models
 from services.fusion.folding import fold_batches
-from services.fusion.reading import client_batch, session_end, silence
+from services.fusion.reading import client_batch, known_id, session_end, silence
 from services.fusion.store import sessions, silences
 from services.fusion.vocabulary import Modality
 
@@ -39,15 +39,17 @@ class IngestHandler:
         self._models = models
 
     def user_of(self, event: bytes) -> UUID | None:
-        return UUID(_content(Event.FromString(event)).user_id)
+        return known_id(_content(Event.FromString(event)).user_id)
 
     async def apply(self, tx: Transaction, events: Sequence[FeedEvent]) -> None:
         happened = [_content(Event.FromString(event.data)) for event in events]
-        await ensure_users(tx, {UUID(one.user_id): one.anonymous_id for one in happened})
         batches = [client_batch(one) for one in happened if isinstance(one, PredictionsCommitted)]
-        ended = {UUID(one.session_id) for one in happened if isinstance(one, SessionEnded)}
-        fused_before = await sessions.read_known(tx, {batch.session_id for batch in batches} | ended)
-        ends = await sessions.read_ends(tx, {batch.session_id for batch in batches} - fused_before)
+        fused_into = {batch.session_id for batch in batches}
+        ended = {known_id(one.session_id) for one in happened if isinstance(one, SessionEnded)}
+        owners = await sessions.read_owners(tx, fused_into | ended)
+        await _ensure_people(tx, happened, owners.values())
+        fused_before = set(owners)
+        ends = await sessions.read_ends(tx, fused_into - fused_before)
         fused = iter(zip(batches, await fold_batches(tx, self._models, batches), strict=True))
         for one in happened:
             match one:
@@ -65,6 +67,14 @@ class IngestHandler:
                         ends[end.session_id] = end
                 case _:
                     await _keep_silence(tx, one)
+
+
+async def _ensure_people(tx: Transaction, happened: Sequence[Happened], known: Collection[UUID]) -> None:
+    people = {known_id(one.user_id): one.anonymous_id for one in happened}
+    for user_id in known:
+        people.pop(user_id, None)
+    if people:
+        await ensure_users(tx, people)
 
 
 async def _keep_silence(tx: Transaction, one: Happened) -> None:

@@ -4,9 +4,11 @@ Every step works element by element or adds in a fixed order, so a chunk alone a
 have the same bits, and so has a replay on the same platform and numpy version.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress, repeat
+from math import isnan
+from typing import NamedTuple
 
 import numpy as np
 
@@ -84,8 +86,7 @@ def _emotions(model: FusionModel, arrays: InputArrays) -> Floats:
     return emotion.stack(model.emotion, vision, audio, has_vision, has_audio)
 
 
-@dataclass(frozen=True, slots=True)
-class Contribution:
+class Contribution(NamedTuple):
     """What one modality adds to the logit: weight x confidence x (logit(probability) - prior logit)."""
 
     modality: Modality
@@ -96,8 +97,7 @@ class Contribution:
     fitted: bool = False  # its emotions are read by a table of its edge model's version
 
 
-@dataclass(frozen=True, slots=True)
-class FusedChunk:
+class FusedChunk(NamedTuple):
     """One chunk by itself, before the session's state."""
 
     score: float
@@ -117,67 +117,51 @@ class FusedChunk:
 
 
 def chunks_of(model: FusionModel, fused: FusedArrays) -> Sequence[FusedChunk]:
-    weights = [model.distress.weights[modality.label] for modality in Modality]
-    columns = zip(
-        fused.present.tolist(),
-        fused.probability.tolist(),
-        fused.confidence_in.tolist(),
-        fused.fitted.tolist(),
-        fused.pooled.contributions.tolist(),
-        fused.pooled.logit.tolist(),
+    """In columns, and only then chunk by chunk: each value is made once, by what makes many of its kind."""
+    columns = (
         fused.pooled.score.tolist(),
+        fused.pooled.logit.tolist(),
+        repeat(fused.pooled.prior_logit, len(fused.present)),
         fused.pooled.evidence.tolist(),
         fused.pooled.confidence.tolist(),
-        fused.emotions.tolist(),
-        fused.compared.direction.tolist(),
+        _contributions(model, fused),
+        [None if isnan(shares[0]) else tuple(shares) for shares in fused.emotions.tolist()],
+        map(_DIRECTIONS.get, fused.compared.direction.tolist()),
         fused.compared.score.tolist(),
-        fused.compared.shown_valence.tolist(),
-        fused.compared.shown_emotion.tolist(),
-        fused.valence.tolist(),
-        fused.floor.tolist(),
+        map(_known, fused.valence.tolist()),
+        map(_known, fused.compared.shown_valence.tolist()),
+        map(_EMOTIONS.get, fused.compared.shown_emotion.tolist()),
+        map(_LEVELS.get, fused.floor.tolist()),
         fused.critical_cue.tolist(),
-        strict=True,
     )
-    return [
-        FusedChunk(
-            score=score,
-            logit=logit,
-            prior_logit=fused.pooled.prior_logit,
-            evidence=evidence,
-            confidence=confidence,
-            contributions=tuple(
-                Contribution(modality, probability[i], weights[i], confidences[i], parts[i], fitted[i])
-                for i, modality in enumerate(Modality)
-                if present[i]
+    return list(map(FusedChunk._make, zip(*columns, strict=True)))
+
+
+# What a column holds by its number; None for "nothing".
+_DIRECTIONS = {int(direction): direction for direction in Direction}
+_EMOTIONS = {int(emotion): emotion for emotion in Emotion}
+_LEVELS = {int(level): level for level in Level}
+
+
+def _contributions(model: FusionModel, fused: FusedArrays) -> Sequence[tuple[Contribution, ...]]:
+    by_modality = [
+        map(
+            Contribution._make,
+            zip(
+                repeat(modality),
+                fused.probability[:, modality - 1].tolist(),
+                repeat(model.distress.weights[modality.label]),
+                fused.confidence_in[:, modality - 1].tolist(),
+                fused.pooled.contributions[:, modality - 1].tolist(),
+                fused.fitted[:, modality - 1].tolist(),
+                strict=False,
             ),
-            emotions=None if math.isnan(emotions[0]) else tuple(emotions),
-            direction=Direction(direction),
-            dissonance_score=dissonance_score,
-            said_valence=_known(said_valence),
-            shown_valence=_known(shown_valence),
-            shown_emotion=Emotion(shown_emotion) if shown_emotion else None,
-            floor=Level(floor) if floor else None,
-            critical_cue=critical_cue,
         )
-        for (
-            present,
-            probability,
-            confidences,
-            fitted,
-            parts,
-            logit,
-            score,
-            evidence,
-            confidence,
-            emotions,
-            direction,
-            dissonance_score,
-            shown_valence,
-            shown_emotion,
-            said_valence,
-            floor,
-            critical_cue,
-        ) in columns
+        for modality in Modality
+    ]
+    return [
+        tuple(compress(parts, present))
+        for parts, present in zip(zip(*by_modality, strict=True), fused.present.tolist(), strict=True)
     ]
 
 
@@ -186,4 +170,4 @@ def fuse_chunks(model: FusionModel, arrays: InputArrays) -> Sequence[FusedChunk]
 
 
 def _known(value: float) -> float | None:
-    return None if np.isnan(value) else value
+    return None if isnan(value) else value

@@ -1,15 +1,15 @@
 """What fusion keeps of a chunk's predictions, and the same as arrays."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.fusion.vocabulary import CRITICAL_SIGNALS, CrisisSignal, Emotion, Level, Modality
+from services.fusion.vocabulary import CRITICAL_SIGNALS, CrisisSignal, Emotion, Level
 
 Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
@@ -31,8 +31,7 @@ class Window:
         return (self.capture_end_time, self.chunk_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(NamedTuple):
     """What a face or a voice shows. `probability` is its distress or stress, [0, 1]."""
 
     emotion: Emotion
@@ -42,8 +41,7 @@ class Shown:
     model_version: str
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(NamedTuple):
     """What words say, without the words. `valence` is in [-1, 1], or None when nobody measured it."""
 
     level: Level
@@ -56,33 +54,30 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction(Window):
-    """One modality of one chunk, as ingest accepted it."""
-
-    modality: Modality
-    content: Shown | Said
-
-
-@dataclass(frozen=True, slots=True)
 class ChunkInputs(Window):
-    """Everything that has come of one chunk so far."""
+    """What has come of one chunk: all of it so far, or what one client batch brings."""
 
     vision: Shown | None = None
     audio: Shown | None = None
     text: Said | None = None
 
-    @classmethod
-    def nothing_of(cls, window: Window) -> "ChunkInputs":
-        return cls(window.chunk_id, window.capture_start_time, window.capture_end_time)
+    @property
+    def contents(self) -> tuple[Shown | None, Shown | None, Said | None]:
+        """By the modalities' numbers."""
+        return (self.vision, self.audio, self.text)
 
-    def with_prediction(self, prediction: Prediction) -> "ChunkInputs":
-        contents: dict[Modality, Any] = {
-            Modality.VISION: self.vision,
-            Modality.AUDIO: self.audio,
-            Modality.TEXT: self.text,
-        }
-        contents[prediction.modality] = prediction.content
-        return ChunkInputs(self.chunk_id, self.capture_start_time, self.capture_end_time, *contents.values())
+    def joined(self, more: "ChunkInputs") -> "ChunkInputs":
+        """ValueError when both hold a modality: ingest takes each once."""
+        if any(one and other for one, other in zip(self.contents, more.contents, strict=True)):
+            raise ValueError("a modality of a chunk came twice")
+        return replace(
+            self, vision=more.vision or self.vision, audio=more.audio or self.audio, text=more.text or self.text
+        )
+
+
+_NOTHING_SHOWN = Shown(Emotion.NEUTRAL, 0.0, 0.0, None, "")
+_NOTHING_SAID = Said(Level.LOW, 0.0, 0.0, None, False, frozenset(), "")
+_NO_DISTRIBUTION = (0.0,) * len(Emotion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,43 +102,31 @@ class InputArrays:
 
     @classmethod
     def of(cls, chunks: Sequence[ChunkInputs]) -> "InputArrays":
-        n = len(chunks)
-        arrays = cls(
-            present=np.zeros((n, 3), np.bool_),
-            probability=np.zeros((n, 3)),
-            confidence=np.zeros((n, 3)),
-            emotion=np.full((n, 2), int(Emotion.NEUTRAL), np.int64),
-            distribution=np.zeros((n, 2, len(Emotion))),
-            model_version=np.full((n, 2), "", np.object_),
-            text_level=np.full(n, int(Level.LOW), np.int64),
-            valence=np.full(n, np.nan),
-            deflection=np.zeros(n, np.bool_),
-            hopelessness=np.zeros(n, np.bool_),
-            passive_ideation=np.zeros(n, np.bool_),
-            critical_signal=np.zeros(n, np.bool_),
+        vision = [chunk.vision or _NOTHING_SHOWN for chunk in chunks]
+        audio = [chunk.audio or _NOTHING_SHOWN for chunk in chunks]
+        text = [chunk.text or _NOTHING_SAID for chunk in chunks]
+        signals = [said.signals for said in text]
+        return cls(
+            present=np.array([[part is not None for part in chunk.contents] for chunk in chunks], np.bool_).reshape(
+                -1, 3
+            ),
+            probability=_side_by_side([one.probability for one in column] for column in (vision, audio, text)),
+            confidence=_side_by_side([one.confidence for one in column] for column in (vision, audio, text)),
+            emotion=_side_by_side([one.emotion for one in column] for column in (vision, audio)).astype(np.int64),
+            distribution=_side_by_side(
+                np.array([one.distribution or _NO_DISTRIBUTION for one in column]).reshape(-1, len(Emotion))
+                for column in (vision, audio)
+            ),
+            model_version=np.array([[one.model_version for one in column] for column in (vision, audio)], np.object_).T,
+            text_level=np.array([said.level for said in text], np.int64),
+            valence=np.array([said.valence for said in text], np.float64),  # None becomes NaN
+            deflection=np.array([said.deflection for said in text], np.bool_),
+            hopelessness=np.array([CrisisSignal.HOPELESSNESS in some for some in signals], np.bool_),
+            passive_ideation=np.array([CrisisSignal.PASSIVE_IDEATION in some for some in signals], np.bool_),
+            critical_signal=np.array([not CRITICAL_SIGNALS.isdisjoint(some) for some in signals], np.bool_),
         )
-        for row, chunk in enumerate(chunks):
-            for column, prediction in enumerate((chunk.vision, chunk.audio, chunk.text)):
-                if prediction is not None:
-                    arrays.present[row, column] = True
-                    arrays.probability[row, column] = prediction.probability
-                    arrays.confidence[row, column] = prediction.confidence
-            for column, shown in enumerate((chunk.vision, chunk.audio)):
-                if shown is not None:
-                    arrays.emotion[row, column] = shown.emotion
-                    arrays.model_version[row, column] = shown.model_version
-                    if shown.distribution is not None:
-                        arrays.distribution[row, column] = shown.distribution
-            if chunk.text is not None:
-                arrays._set_text(row, chunk.text)
-        return arrays
 
-    def _set_text(self, row: int, text: Said) -> None:
-        self.text_level[row] = text.level
-        if text.valence is not None:
-            self.valence[row] = text.valence
-        self.deflection[row] = text.deflection
-        if text.signals:
-            self.hopelessness[row] = CrisisSignal.HOPELESSNESS in text.signals
-            self.passive_ideation[row] = CrisisSignal.PASSIVE_IDEATION in text.signals
-            self.critical_signal[row] = bool(text.signals & CRITICAL_SIGNALS)
+
+def _side_by_side(columns: Iterable[Sequence[float] | Floats]) -> Floats:
+    """Along the second axis."""
+    return np.stack([np.asarray(column, np.float64) for column in columns], axis=1)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any, Literal
@@ -157,6 +157,10 @@ class SessionPolicy:
             raise ValueError("a level must be left below where it is entered")
         if self.minimum_chunk_seconds > self.maximum_chunk_seconds:
             raise ValueError("minimum_chunk_seconds must not be above maximum_chunk_seconds")
+
+    @cached_property
+    def cue_hold(self) -> timedelta:
+        return timedelta(seconds=self.cue_hold_seconds)
 
     @cached_property
     def enter_thresholds(self) -> tuple[float, ...]:

@@ -1,30 +1,40 @@
 """From ingest's events to the domain."""
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
 from libs.common.timestamps import to_datetime
+from quietus.common.v1.types_pb2 import EmotionDistribution
 from quietus.ingest.v1.events_pb2 import ModalitySilent, PredictionsCommitted, SessionEnded
 from quietus.ingest.v1.predictions_pb2 import AudioPrediction, TextPrediction, VisionPrediction
 from quietus.ingest.v1.predictions_pb2 import Prediction as PredictionMessage
 from quietus.ingest.v1.sessions_pb2 import SILENCE_CAUSE_FAILED, SILENCE_CAUSE_NO_SIGN, SILENCE_CAUSE_OFF
 from services.fusion.fold import ClientBatch
-from services.fusion.inputs import Prediction, Said, Shown, Window
+from services.fusion.inputs import ChunkInputs, Said, Shown
 from services.fusion.records import SessionEnd
 from services.fusion.silence import Silence, SilenceReason
 from services.fusion.vocabulary import CrisisSignal, Emotion, Level, Modality
 
 
 def client_batch(committed: PredictionsCommitted) -> ClientBatch:
-    """ValueError for what ingest would never accept."""
+    """ValueError or KeyError for what ingest would never accept."""
     return ClientBatch(
-        user_id=UUID(committed.user_id),
+        user_id=known_id(committed.user_id),
         anonymous_id=committed.anonymous_id,
-        session_id=UUID(committed.session_id),
+        session_id=known_id(committed.session_id),
         receive_time=to_datetime(committed.receive_time),
         batch_number=committed.batch.batch_number,
-        predictions=_predictions(committed.batch.predictions),
+        chunks=_chunks(committed.batch.predictions),
     )
+
+
+@lru_cache(maxsize=16_384)
+def known_id(text: str) -> UUID:
+    """Of a person or a session, who come again and again."""
+    return UUID(text)
 
 
 def session_end(ended: SessionEnded) -> SessionEnd:
@@ -49,70 +59,60 @@ def silence(silent: ModalitySilent) -> Silence:
     return Silence(Modality(silent.modality), to_datetime(silent.since_time), _REASONS[silent.cause])
 
 
-def _predictions(messages: Iterable[PredictionMessage]) -> Sequence[Prediction]:
+def _chunks(messages: Iterable[PredictionMessage]) -> Sequence[ChunkInputs]:
     """The modalities of a chunk share its window, so it is read once."""
-    windows: dict[str, Window] = {}
-    predictions = []
+    windows: dict[str, PredictionMessage] = {}
+    contents: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     for message in messages:
-        window = windows.get(message.chunk_id) or _window(message)
-        windows[message.chunk_id] = window
-        modality, content = _content(message)
-        predictions.append(
-            Prediction(window.chunk_id, window.capture_start_time, window.capture_end_time, modality, content)
+        chunk_id, modality = message.chunk_id, message.WhichOneof("modality")
+        if modality is None or modality in contents[chunk_id]:
+            raise ValueError("a prediction without a modality, or the second of one")
+        windows.setdefault(chunk_id, message)
+        contents[chunk_id][modality] = _READ[modality](getattr(message, modality))
+    return [
+        ChunkInputs(
+            UUID(chunk_id), to_datetime(window.capture_start_time), to_datetime(window.capture_end_time), **parts
         )
-    return predictions
+        for (chunk_id, window), parts in zip(windows.items(), contents.values(), strict=True)
+    ]
 
 
-def _window(message: PredictionMessage) -> Window:
-    return Window(
-        chunk_id=UUID(message.chunk_id),
-        capture_start_time=to_datetime(message.capture_start_time),
-        capture_end_time=to_datetime(message.capture_end_time),
-    )
+def _vision(message: VisionPrediction) -> Shown:
+    return _shown(message, message.distress_score)
 
 
-def _content(message: PredictionMessage) -> tuple[Modality, Shown | Said]:
-    match message.WhichOneof("modality"):
-        case "vision":
-            return Modality.VISION, _shown(message.vision, message.vision.distress_score)
-        case "audio":
-            return Modality.AUDIO, _shown(message.audio, message.audio.stress_score)
-        case "text":
-            return Modality.TEXT, _said(message.text)
-        case unset:
-            raise ValueError(f"a prediction of modality {unset}")
+def _audio(message: AudioPrediction) -> Shown:
+    return _shown(message, message.stress_score)
 
 
 def _shown(message: VisionPrediction | AudioPrediction, probability: float) -> Shown:
     return Shown(
-        emotion=Emotion(message.emotion),
+        emotion=_EMOTIONS[message.emotion],
         probability=_share(probability),
         confidence=_share(message.confidence),
-        distribution=_distribution(message) if message.HasField("distribution") else None,
+        distribution=_distribution(message.distribution) if message.HasField("distribution") else None,
         model_version=message.model_version,
     )
 
 
-_PLACES = {int(emotion): place for place, emotion in enumerate(Emotion)}
-
-
-def _distribution(message: VisionPrediction | AudioPrediction) -> tuple[float, ...]:
+def _distribution(message: EmotionDistribution) -> tuple[float, ...]:
     """By the numbers of all ten emotions; those that the model doesn't know hold 0. KeyError for an unknown label."""
     shares = [0.0] * len(Emotion)
-    for label, share in zip(message.distribution.labels, message.distribution.probabilities, strict=True):
-        shares[_PLACES[label]] = _share(share)
+    for label, share in zip(message.labels, message.probabilities, strict=True):
+        shares[_EMOTIONS[label] - 1] = _share(share)
     return tuple(shares)
 
 
-def _said(message: TextPrediction) -> Said:
+def _text(message: TextPrediction) -> Said:
     """Topics, language and the sealed transcript stay with ingest: fusion doesn't need them."""
+    cues = message.cues
     return Said(
-        level=Level(message.risk_level),
+        level=_LEVELS[message.risk_level],
         probability=_share(message.distress_probability),
         confidence=_share(message.confidence),
         valence=_valence(message.valence) if message.HasField("valence") else None,
-        deflection=bool(message.cues.deflections),
-        signals=frozenset(map(CrisisSignal, message.cues.crisis_signals)),
+        deflection=bool(cues.deflections),
+        signals=frozenset(map(CrisisSignal, cues.crisis_signals)),
         model_version=message.model_version,
     )
 
@@ -129,3 +129,9 @@ def _valence(value: float) -> float:
     if not -1.0 <= value <= 1.0:
         raise ValueError("not in [-1, 1]")
     return value
+
+
+_READ: dict[str, Callable[[Any], Shown | Said]] = {"vision": _vision, "audio": _audio, "text": _text}
+# Calling an enum costs as much as reading the rest of a prediction.
+_EMOTIONS = {int(emotion): emotion for emotion in Emotion}
+_LEVELS = {int(level): level for level in Level}

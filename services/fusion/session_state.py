@@ -1,8 +1,9 @@
 """The state of a session, chunk by chunk in the order of capture: smoothed risk, and a level that doesn't flicker."""
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import Enum
 from uuid import UUID
 
@@ -61,9 +62,8 @@ def advance(model: FusionModel, state: SessionState, window: Window, chunk: Fuse
     score = 1.0 / (1.0 + math.exp(-smoothed))
 
     now = window.capture_end_time
-    hold_until = now + timedelta(seconds=policy.cue_hold_seconds)
-    critical_until = hold_until if chunk.floor is Level.CRITICAL else _unless_passed(state.critical_until, now)
-    high_until = hold_until if chunk.floor is Level.HIGH else _unless_passed(state.high_until, now)
+    critical_until = _held(policy, now, state.critical_until, said_now=chunk.floor is Level.CRITICAL)
+    high_until = _held(policy, now, state.high_until, said_now=chunk.floor is Level.HIGH)
     level, cause = _with_cues(_by_score(policy, state.level, score), chunk.floor, critical_until, high_until)
     return SessionState(
         evidence_logit=evidence_logit,
@@ -95,12 +95,14 @@ def _seconds(policy: SessionPolicy, window: Window) -> float:
 
 def _by_score(policy: SessionPolicy, before: Level, score: float) -> Level:
     """Hysteresis: a level is entered at one threshold and left below a lower one."""
-    entered = 1 + sum(score >= threshold for threshold in policy.enter_thresholds)
-    not_left = 1 + sum(score >= threshold for threshold in policy.leave_thresholds)
+    entered = 1 + bisect_right(policy.enter_thresholds, score)
+    not_left = 1 + bisect_right(policy.leave_thresholds, score)
     return Level(max(entered, min(before, not_left)))
 
 
-def _unless_passed(until: datetime | None, now: datetime) -> datetime | None:
+def _held(policy: SessionPolicy, now: datetime, until: datetime | None, *, said_now: bool) -> datetime | None:
+    if said_now:
+        return now + policy.cue_hold
     return until if until is not None and now <= until else None
 
 

@@ -11,4 +11,4 @@ class FusionSettings(CommonSettings):
     metrics_port: int = 51053
 
     model: str = Field(default=SHIPPED, description="version of the model that new results are made with")
-    max_events_per_transaction: int = Field(default=500, ge=1, le=5000)
+    max_events_per_transaction: int = Field(default=2000, ge=1, le=5000)

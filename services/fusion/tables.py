@@ -152,28 +152,39 @@ CASE_OUTCOMES = Table(
     Index("idx_case_outcomes_session_id", "session_id"),
 )
 
-# What ingest told of chunks, one row a modality, as far as fusion uses it. Numbers of enums are the contract's.
+
+def _shown(modality: Modality) -> tuple[Column[object], ...]:
+    return (
+        Column(f"{modality.label}_emotion", SmallInteger),
+        _number(f"{modality.label}_probability", nullable=True),
+        _number(f"{modality.label}_confidence", nullable=True),
+        Column(f"{modality.label}_distribution", ARRAY(REAL)),
+        Column(f"{modality.label}_model_version", String(64)),
+    )
+
+
+# What ingest told of chunks, as far as fusion uses it: one row for all that a client batch brought of a chunk. Numbers
+# of enums are the contract's; a modality that wasn't in the batch is NULL.
 CHUNK_INPUTS = Table(
     "chunk_inputs",
     METADATA,
     *_session(),
     Column("chunk_id", Uuid, nullable=False),
-    Column("modality", SmallInteger, nullable=False),
+    Column("batch_number", BigInteger, nullable=False),
     _moment("capture_start_time"),
     _moment("capture_end_time"),
-    Column("batch_number", BigInteger, nullable=False),
     _moment("receive_time"),
-    _number("probability"),
-    _number("confidence"),
-    Column("emotion", SmallInteger),
-    Column("distribution", ARRAY(REAL)),
-    Column("level", SmallInteger),
-    _number("valence", nullable=True),
-    Column("deflection", Boolean),
-    Column("signals", ARRAY(SmallInteger)),
-    Column("model_version", String(64), nullable=False),
+    *_shown(Modality.VISION),
+    *_shown(Modality.AUDIO),
+    Column("text_level", SmallInteger),
+    _number("text_probability", nullable=True),
+    _number("text_confidence", nullable=True),
+    _number("text_valence", nullable=True),
+    Column("text_deflection", Boolean),
+    Column("text_signals", ARRAY(SmallInteger)),
+    Column("text_model_version", String(64)),
     _moment("create_time", now=True),
-    PrimaryKeyConstraint("session_id", "chunk_id", "modality"),
+    PrimaryKeyConstraint("session_id", "chunk_id", "batch_number"),
     postgresql_partition_by="RANGE (session_id)",
 )
 

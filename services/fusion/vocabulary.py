@@ -1,6 +1,7 @@
 """The contract's vocabulary for the domain: the same numbers as the protos, without importing them."""
 
 from enum import IntEnum
+from functools import cached_property
 
 
 class Modality(IntEnum):
@@ -8,7 +9,7 @@ class Modality(IntEnum):
     AUDIO = 2
     TEXT = 3
 
-    @property
+    @cached_property
     def label(self) -> str:
         return self.name.lower()
 
@@ -25,7 +26,7 @@ class Emotion(IntEnum):
     RESIGNED = 9
     NUMB = 10
 
-    @property
+    @cached_property
     def label(self) -> str:
         return self.name.lower()
 
@@ -36,7 +37,7 @@ class Level(IntEnum):
     HIGH = 3
     CRITICAL = 4
 
-    @property
+    @cached_property
     def label(self) -> str:
         """As the database holds it."""
         return self.name.lower()
@@ -50,7 +51,7 @@ class Direction(IntEnum):
     COPING = 3
     UNCLEAR = 4
 
-    @property
+    @cached_property
     def label(self) -> str:
         return self.name.lower()
 

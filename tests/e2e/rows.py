@@ -27,7 +27,7 @@ COMPARED: Mapping[str, Compared] = {
     "ingest.vision_predictions": Compared(CHUNK, ("receive_time", "created_at")),
     "ingest.audio_predictions": Compared(CHUNK, ("receive_time", "created_at")),
     "ingest.text_predictions": Compared(CHUNK, ("receive_time", "created_at")),
-    "fusion.chunk_inputs": Compared((*CHUNK, "modality"), RECEIVED),
+    "fusion.chunk_inputs": Compared((*CHUNK, "batch_number"), RECEIVED),
     "fusion.fusion_results": Compared(CHUNK),
     "fusion.session_states": Compared(("session_id",)),
     "fusion.session_ends": Compared(("session_id",), RECEIVED),

@@ -32,7 +32,7 @@ from quietus.ingest.v1.predictions_pb2 import Prediction as PredictionMessage
 from quietus.ingest.v1.sessions_pb2 import SILENCE_CAUSE_NO_SIGN, SilenceCause
 from services.fusion.fold import ClientBatch, Models
 from services.fusion.follower import IngestHandler
-from services.fusion.inputs import Prediction, Said, Shown
+from services.fusion.inputs import Said, Shown
 from services.fusion.vocabulary import Modality
 from tests.fusion import make
 
@@ -44,7 +44,8 @@ def committed(batch: ClientBatch) -> bytes:
         session_id=str(batch.session_id),
         receive_time=to_timestamp(batch.receive_time),
         batch=PredictionBatch(
-            batch_number=batch.batch_number, predictions=[_message(one) for one in batch.predictions]
+            batch_number=batch.batch_number,
+            predictions=[_message(one) for chunk in batch.chunks for one in make.predictions(chunk)],
         ),
     )
     return Event(predictions_committed=event).SerializeToString()
@@ -96,7 +97,7 @@ def _name(user_id: UUID) -> str:
     return f"anon_{user_id.hex[-4:]}"
 
 
-def _message(one: Prediction) -> PredictionMessage:
+def _message(one: make.Prediction) -> PredictionMessage:
     message = PredictionMessage(
         chunk_id=str(one.chunk_id),
         capture_start_time=to_timestamp(one.capture_start_time),

@@ -66,9 +66,9 @@ SELECT {_CHUNK}, {_SESSION}, {_USER}, {_CHUNK}, 'low', 0.1, 0.5, '[]', {_END} - 
     n % {CHUNKS} + 1, 'fusion-1', '2', 0.1, 0.5, -2.2, -2.2, 0.5, 'congruent', 0, false, {_STATE}
 FROM generate_series(0, {ROWS - 1}) n""",
     f"""
-INSERT INTO chunk_inputs (session_id, user_id, chunk_id, modality, capture_start_time, capture_end_time, batch_number,
-    receive_time, probability, confidence, model_version)
-SELECT {_SESSION}, {_USER}, {_CHUNK}, 1, {_END} - interval '10 seconds', {_END}, n % {CHUNKS} + 1, {_END}, 0.1, 0.5,
+INSERT INTO chunk_inputs (session_id, user_id, chunk_id, batch_number, capture_start_time, capture_end_time,
+    receive_time, vision_emotion, vision_probability, vision_confidence, vision_model_version)
+SELECT {_SESSION}, {_USER}, {_CHUNK}, n % {CHUNKS} + 1, {_END} - interval '10 seconds', {_END}, {_END}, 1, 0.1, 0.5,
     'face-1'
 FROM generate_series(0, {ROWS // 4 - 1}) n""",
     f"""

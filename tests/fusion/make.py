@@ -1,13 +1,13 @@
 """Chunks, models and batches for tests."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from hypothesis import strategies as st
 
 from services.fusion.fold import ClientBatch, Models
-from services.fusion.inputs import ChunkInputs, Prediction, Said, Shown, Window
+from services.fusion.inputs import ChunkInputs, Said, Shown, Window
 from services.fusion.model import FusionModel, parse_model
 from services.fusion.models import SHIPPED, read_document
 from services.fusion.vocabulary import CrisisSignal, Emotion, Level, Modality
@@ -59,6 +59,18 @@ def at(inputs: ChunkInputs, start: timedelta, length: timedelta) -> ChunkInputs:
     return replace(inputs, capture_start_time=START + start, capture_end_time=START + start + length)
 
 
+@dataclass(frozen=True)
+class Prediction(Window):
+    """One modality of one chunk, as a device sends it."""
+
+    modality: Modality
+    content: Shown | Said
+
+    def brought(self) -> ChunkInputs:
+        window = self.chunk_id, self.capture_start_time, self.capture_end_time
+        return replace(ChunkInputs(*window), **{self.modality.label: self.content})
+
+
 def predictions(inputs: ChunkInputs) -> list[Prediction]:
     contents = ((Modality.VISION, inputs.vision), (Modality.AUDIO, inputs.audio), (Modality.TEXT, inputs.text))
     return [
@@ -69,7 +81,12 @@ def predictions(inputs: ChunkInputs) -> list[Prediction]:
 
 
 def batch(number: int, *content: Prediction, session_id: UUID = SESSION_ID, user_id: UUID = USER_ID) -> ClientBatch:
-    return ClientBatch(user_id, f"anon_{user_id.hex[-4:]}", session_id, START + timedelta(hours=1), number, content)
+    chunks: dict[UUID, ChunkInputs] = {}
+    for one in content:
+        known = chunks.get(one.chunk_id)
+        chunks[one.chunk_id] = known.joined(one.brought()) if known else one.brought()
+    received = START + timedelta(hours=1)
+    return ClientBatch(user_id, f"anon_{user_id.hex[-4:]}", session_id, received, number, [*chunks.values()])
 
 
 def four_decimals(low: float = 0.0, high: float = 1.0) -> st.SearchStrategy[float]:

@@ -130,7 +130,7 @@ async def test_what_is_merely_odd_on_the_feed_still_gives_finite_numbers(road: R
 def test_a_chunk_that_is_touched_ten_thousand_times_stands_as_if_it_were_touched_once() -> None:
     session = SessionFold(make.MODELS, Standing(), [], {})
     again = batch(1, *predictions(chunk(0, shown(probability=0.6), shown(probability=0.7), said(0.4))))
-    touched = [session.merge(again) for _ in range(MANY)]
+    touched = [session.merge(again)] * MANY
     many = iter(fuse_chunks(MODEL, InputArrays.of([one for chunks in touched for one in chunks])))
     for number, chunks in enumerate(touched, start=1):
         session.apply(number, chunks, [next(many)])

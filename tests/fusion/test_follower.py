@@ -107,7 +107,8 @@ async def test_what_a_batch_becomes(database: Database, models: Models) -> None:
     assert row["computed_at"] == row["capture_end_time"] == one.capture_end_time
     assert row["final_score"] == Decimal(f"{row['exact_score']:.4f}")
     assert row["prior_logit"] + row["vision_logit"] + row["audio_logit"] + row["text_logit"] == row["logit"]
-    assert len(await table(database, "chunk_inputs")) == 3
+    (brought,) = await table(database, "chunk_inputs")
+    assert (brought["batch_number"], brought["vision_emotion"], brought["text_valence"]) == (7, Emotion.SAD, 0.6)
     (record,) = await table(database, "dissonance_records")
     assert (record["stated_emotion"], record["actual_emotion"]) == ("happy", "sad")
     assert (record["interpretation"], record["risk_level"], record["transcript"]) == ("MASKING_MOMENT", "low", None)

@@ -142,7 +142,7 @@ def test_a_chunk_alone_has_the_bits_that_it_has_among_thousands(seed: int) -> No
 def test_a_critical_cue_is_critical_whatever_the_others_say(
     before: list[ChunkInputs], one: ChunkInputs, text: Said, signals: set[CrisisSignal]
 ) -> None:
-    cue = chunk(len(before), one.vision, one.audio, replace(text, signals=text.signals | signals))
+    cue = chunk(len(before), one.vision, one.audio, text._replace(signals=text.signals | signals))
     earlier = [chunk(number, each.vision, each.audio, each.text) for number, each in enumerate(before)]
     last = folded([*earlier, cue])[-1]
     assert (last.state.level, last.state.cause) == (Level.CRITICAL, LevelCause.CRISIS_CUE)
@@ -159,7 +159,7 @@ def test_which_emotion_is_shown_moves_neither_score_nor_level(chunks: list[Chunk
     if was is None:
         return
     other = data.draw(make.any_shown())
-    sad = replace(was, emotion=other.emotion, distribution=other.distribution)
+    sad = was._replace(emotion=other.emotion, distribution=other.distribution)
     changed = [*session[:place], replace(session[place], **{modality: sad}), *session[place + 1 :]]
     assert [risk(one) for one in folded(changed)] == [risk(one) for one in folded(session)]
 

@@ -10,8 +10,8 @@ from libs.common.db.database import Transaction
 FILLING: Final = -1
 
 _MOVE = """
-UPDATE feed_cursors SET position = :position, update_time = clock_timestamp()
-WHERE source = :source AND partition = :partition AND position = :expected
+UPDATE feed_cursors SET position = $4, update_time = clock_timestamp()
+WHERE source = $1 AND partition = $2 AND position = $3 RETURNING position
 """
 _CREATE = """
 INSERT INTO feed_cursors (source, partition, feed_id, position) VALUES (:source, :partition, :feed_id, :position)
@@ -49,6 +49,5 @@ async def create_cursor(tx: Transaction, source: str, partition: int, cursor: Cu
 
 async def move_cursor(tx: Transaction, source: str, partition: int, expected: int, position: int) -> None:
     """Raises CursorMovedError unless the cursor stands where it is expected."""
-    values = {"source": source, "partition": partition, "expected": expected, "position": position}
-    if (await tx.execute(_MOVE, values)).rowcount == 0:
+    if await tx.driver.fetchval(_MOVE, source, partition, expected, position) is None:
         raise CursorMovedError

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from google.protobuf.message import DecodeError
@@ -18,8 +18,7 @@ from quietus.common.v1.feed_pb2 import FeedPayload
 NOBODY: Final = UUID(int=0)
 
 
-@dataclass(frozen=True, slots=True)
-class ReceivedEvent:
+class ReceivedEvent(NamedTuple):
     """person: whom the event is about, or NOBODY."""
 
     person: UUID

@@ -14,8 +14,8 @@ BEHIND = "behind an earlier event of the same person"
 # The first parked event of each person is locked until the end of the transaction, so that a retry, which takes it
 # away, and a follower, which parks behind it, never miss each other. By idx_parked_events_person.
 _PARKED_AMONG = """
-SELECT person FROM unnest(CAST(:people AS uuid[])) AS person CROSS JOIN LATERAL (
-    SELECT FROM parked_events WHERE source = :source AND user_id = person
+SELECT person FROM unnest($2::uuid[]) AS person CROSS JOIN LATERAL (
+    SELECT FROM parked_events WHERE source = $1 AND user_id = person
     ORDER BY partition, position, index LIMIT 1 FOR KEY SHARE
 ) AS first
 """
@@ -56,8 +56,7 @@ class ParkedEvent:
 
 async def parked_among(tx: Transaction, source: str, people: Collection[UUID]) -> set[UUID]:
     """Which of the people have events parked. To be asked before anything else in the transaction."""
-    rows = await tx.fetch_all(_PARKED_AMONG, {"source": source, "people": list(people)})
-    return {row.person for row in rows}
+    return {row["person"] for row in await tx.driver.fetch(_PARKED_AMONG, source, people)}
 
 
 async def park(tx: Transaction, source: str, partition: int, events: Sequence[ReceivedEvent], reason: str) -> None:

@@ -9,36 +9,38 @@ import asyncpg
 
 from libs.common.db.database import Transaction
 from services.fusion.fold import ClientBatch
-from services.fusion.inputs import ChunkInputs, Prediction, Said, Shown
-from services.fusion.vocabulary import CrisisSignal, Emotion, Level, Modality
+from services.fusion.inputs import ChunkInputs, Said, Shown
+from services.fusion.store.copying import copy_records
+from services.fusion.tables import CHUNK_INPUTS
+from services.fusion.vocabulary import CrisisSignal, Emotion, Level
 
 EXPIRED_AT_ONCE = 20
 
 _EXPIRED = "SELECT DISTINCT session_id FROM chunk_inputs WHERE session_id < $1 LIMIT $2"
+
+
+_SHOWN = ("emotion", "probability", "confidence", "distribution", "model_version")
+_SAID = ("level", "probability", "confidence", "valence", "deflection", "signals", "model_version")
 _COLUMNS = (
     "session_id",
     "user_id",
     "chunk_id",
-    "modality",
+    "batch_number",
     "capture_start_time",
     "capture_end_time",
-    "batch_number",
     "receive_time",
-    "probability",
-    "confidence",
-    "emotion",
-    "distribution",
-    "level",
-    "valence",
-    "deflection",
-    "signals",
-    "model_version",
+    *(f"vision_{part}" for part in _SHOWN),
+    *(f"audio_{part}" for part in _SHOWN),
+    *(f"text_{part}" for part in _SAID),
 )
+_NOTHING_SHOWN = (None,) * len(_SHOWN)
+_NOTHING_SAID = (None,) * len(_SAID)
 
 
 async def write(tx: Transaction, batches: Iterable[ClientBatch]) -> None:
-    records = [_record(batch, prediction) for batch in batches for prediction in batch.predictions]
-    await tx.driver.copy_records_to_table("chunk_inputs", records=records, columns=_COLUMNS)
+    """What each batch brings of each chunk; all of it is new."""
+    records = (_record(batch, chunk) for batch in batches for chunk in batch.chunks)
+    await copy_records(tx, CHUNK_INPUTS, _COLUMNS, records)
 
 
 async def expire(tx: Transaction, before: UUID) -> Sequence[UUID]:
@@ -63,66 +65,60 @@ async def read(tx: Transaction, chunks: Sequence[tuple[UUID, UUID]]) -> Mapping[
     )
     found: defaultdict[UUID, dict[UUID, ChunkInputs]] = defaultdict(dict)
     for row in rows:
-        prediction = _prediction(row)
-        chunks_of_session = found[row["session_id"]]
-        known = chunks_of_session.get(prediction.chunk_id) or ChunkInputs.nothing_of(prediction)
-        chunks_of_session[prediction.chunk_id] = known.with_prediction(prediction)
+        one, of_session = _inputs_in(row), found[row["session_id"]]
+        known = of_session.get(one.chunk_id)
+        of_session[one.chunk_id] = known.joined(one) if known else one
     return found
 
 
-def _record(batch: ClientBatch, prediction: Prediction) -> tuple[Any, ...]:
-    content = prediction.content
-    shown = content if isinstance(content, Shown) else None
-    said = content if isinstance(content, Said) else None
+def _record(batch: ClientBatch, chunk: ChunkInputs) -> tuple[Any, ...]:
     return (
         batch.session_id,
         batch.user_id,
-        prediction.chunk_id,
-        prediction.modality,
-        prediction.capture_start_time,
-        prediction.capture_end_time,
+        chunk.chunk_id,
         batch.batch_number,
+        chunk.capture_start_time,
+        chunk.capture_end_time,
         batch.receive_time,
-        content.probability,
-        content.confidence,
-        shown and shown.emotion,
-        shown and shown.distribution,
-        said and said.level,
-        said and said.valence,
-        said and said.deflection,
-        said and sorted(said.signals),
-        content.model_version,
+        *(chunk.vision or _NOTHING_SHOWN),
+        *(chunk.audio or _NOTHING_SHOWN),
+        *(_NOTHING_SAID if chunk.text is None else _said_cells(chunk.text)),
     )
 
 
-def _prediction(row: "asyncpg.Record") -> Prediction:
-    modality = Modality(row["modality"])
-    return Prediction(
+def _said_cells(text: Said) -> tuple[Any, ...]:
+    *before, signals, model_version = text
+    return (*before, tuple(sorted(signals)), model_version)
+
+
+def _inputs_in(row: "asyncpg.Record") -> ChunkInputs:
+    """What one batch brought."""
+    return ChunkInputs(
         chunk_id=row["chunk_id"],
         capture_start_time=row["capture_start_time"],
         capture_end_time=row["capture_end_time"],
-        modality=modality,
-        content=_said(row) if modality is Modality.TEXT else _shown(row),
+        vision=_shown(row, "vision"),
+        audio=_shown(row, "audio"),
+        text=_said(row),
     )
 
 
-def _shown(row: "asyncpg.Record") -> Shown:
-    return Shown(
-        emotion=Emotion(row["emotion"]),
-        probability=row["probability"],
-        confidence=row["confidence"],
-        distribution=None if row["distribution"] is None else tuple(row["distribution"]),
-        model_version=row["model_version"],
-    )
+def _shown(row: "asyncpg.Record", modality: str) -> Shown | None:
+    emotion, probability, confidence, distribution, model_version = (row[f"{modality}_{part}"] for part in _SHOWN)
+    if emotion is None:
+        return None
+    return Shown(Emotion(emotion), probability, confidence, distribution and tuple(distribution), model_version)
 
 
-def _said(row: "asyncpg.Record") -> Said:
+def _said(row: "asyncpg.Record") -> Said | None:
+    if row["text_level"] is None:
+        return None
     return Said(
-        level=Level(row["level"]),
-        probability=row["probability"],
-        confidence=row["confidence"],
-        valence=row["valence"],
-        deflection=row["deflection"],
-        signals=frozenset(map(CrisisSignal, row["signals"])),
-        model_version=row["model_version"],
+        level=Level(row["text_level"]),
+        probability=row["text_probability"],
+        confidence=row["text_confidence"],
+        valence=row["text_valence"],
+        deflection=row["text_deflection"],
+        signals=frozenset(map(CrisisSignal, row["text_signals"])),
+        model_version=row["text_model_version"],
     )

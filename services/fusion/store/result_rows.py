@@ -1,6 +1,7 @@
 """How a result stands in fusion_results, and how it is read from there."""
 
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -70,7 +71,7 @@ def row_of(session_id: UUID, user_id: UUID, result: ChunkResult) -> tuple[Any, .
         state.level.label,
         four_decimals(fused.score),
         four_decimals(fused.confidence),
-        _modalities_used(fused),
+        _as_json(tuple(part.modality for part in fused.contributions)),
         result.capture_end_time,
         result.capture_start_time,
         result.capture_end_time,
@@ -107,8 +108,9 @@ def four_decimals(value: float) -> Decimal:
     return Decimal(f"{value:.4f}")
 
 
-def _modalities_used(fused: FusedChunk) -> str:
-    names = ", ".join(f'"{part.modality.label}"' for part in fused.contributions)
+@lru_cache
+def _as_json(modalities: tuple[Modality, ...]) -> str:
+    names = ", ".join(f'"{modality.label}"' for modality in modalities)
     return f"[{names}]"
 
 

@@ -72,10 +72,12 @@ async def write_end(tx: Transaction, end: SessionEnd) -> None:
     )
 
 
-async def read_known(tx: Transaction, session_ids: Collection[UUID]) -> set[UUID]:
-    """Those of which something is fused."""
-    rows = await tx.driver.fetch("SELECT session_id FROM session_states WHERE session_id = ANY($1)", session_ids)
-    return {row["session_id"] for row in rows}
+async def read_owners(tx: Transaction, session_ids: Collection[UUID]) -> Mapping[UUID, UUID]:
+    """The people of those of which something is fused."""
+    rows = await tx.driver.fetch(
+        "SELECT session_id, user_id FROM session_states WHERE session_id = ANY($1)", session_ids
+    )
+    return {row["session_id"]: row["user_id"] for row in rows}
 
 
 async def read_ends(tx: Transaction, session_ids: Collection[UUID]) -> dict[UUID, SessionEnd]:

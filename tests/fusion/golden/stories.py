@@ -13,7 +13,7 @@ from uuid import UUID
 from services.fusion.explanation import explain
 from services.fusion.fold import ChangedResult, ChunkResult, ClientBatch, Models, SessionFold, Standing
 from services.fusion.fuse import fuse_chunks
-from services.fusion.inputs import ChunkInputs, InputArrays, Prediction, Said, Shown
+from services.fusion.inputs import ChunkInputs, InputArrays, Said, Shown
 from services.fusion.model import FusionModel, parse_model
 from services.fusion.models import read_document
 from services.fusion.vocabulary import KNOWN_EMOTIONS, CrisisSignal, Emotion, Level, Modality
@@ -51,9 +51,9 @@ def batches_of(story: Story) -> list[ClientBatch]:
 def chunks_of(story: Story) -> list[ChunkInputs]:
     """As they are when everything has come."""
     chunks: dict[UUID, ChunkInputs] = {}
-    for prediction in (one for batch in batches_of(story) for one in batch.predictions):
-        known = chunks.get(prediction.chunk_id, ChunkInputs.nothing_of(prediction))
-        chunks[prediction.chunk_id] = known.with_prediction(prediction)
+    for chunk in (one for batch in batches_of(story) for one in batch.chunks):
+        known = chunks.get(chunk.chunk_id)
+        chunks[chunk.chunk_id] = known.joined(chunk) if known else chunk
     return list(chunks.values())
 
 
@@ -73,11 +73,11 @@ def written(story: Story) -> str:
     return f"{_text(story)}\n"
 
 
-def _prediction(line: Mapping[str, Any]) -> Prediction:
+def _prediction(line: Mapping[str, Any]) -> make.Prediction:
     start, end = (make.START + timedelta(seconds=seconds) for seconds in line["seconds"])
     ((name, says),) = ((key, value) for key, value in line.items() if key in MODALITIES)
     content = _said(says) if name == "words" else _shown(says)
-    return Prediction(make.window(line["chunk"]).chunk_id, start, end, MODALITIES[name], content)
+    return make.Prediction(make.window(line["chunk"]).chunk_id, start, end, MODALITIES[name], content)
 
 
 def _shown(says: Mapping[str, Any]) -> Shown:

@@ -1,0 +1,20 @@
+"""What the feed tells of a result is what reading it says."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quietus.fusion.v1.events_pb2 import Event
+from services.fusion.inputs import ChunkInputs
+from services.fusion.telling import chunks_fused, result_message
+from tests.fusion import make
+from tests.fusion.fold_support import folded
+
+
+@given(st.lists(make.any_chunk(), min_size=1, max_size=4))
+def test_events_hold_what_a_read_answers_but_for_the_explanation(chunks: list[ChunkInputs]) -> None:
+    results = folded([make.chunk(number, one.vision, one.audio, one.text) for number, one in enumerate(chunks)])
+    origin = make.batch(7, *make.predictions(chunks[0]))
+    told = Event.FromString(chunks_fused(origin, results)).chunks_fused
+    assert list(told.results) == [result_message(make.SESSION_ID, one, explained=False) for one in results]
+    assert (told.user_id, told.session_id, told.batch_number) == (str(make.USER_ID), str(make.SESSION_ID), 7)
+    assert told.receive_time.ToDatetime() == origin.receive_time.replace(tzinfo=None)
