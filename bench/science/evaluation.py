@@ -153,8 +153,9 @@ def _add_masking(report: _Report, clips: Clips, fuser: Fuser, model: FusionModel
         for name, statements in masking.neutral_statements(clips).items()
     }
     report.add("false_masking_rate", max((rate for rate in neutral.values() if rate), key=lambda rate: rate.value))
-    beyond = {
-        name: float(fuser.is_masking(clips, statements).mean())
+    pleasant = np.isin(clips.intended, masking.PLEASANT)
+    positive = {
+        name: report.resampled.mean(fuser.is_masking(clips, statements), pleasant)
         for name, statements in masking.positive_statements(clips).items()
     }
     cases = masking.synthetic_cases()
@@ -163,7 +164,8 @@ def _add_masking(report: _Report, clips: Clips, fuser: Fuser, model: FusionModel
     report.add("synthetic_masking_recall", by_case.mean(found))
     grades = np.array(cases.grade)
     report.more |= {
-        "false_masking_by_statement": {name: rate and rate.value for name, rate in neutral.items()} | beyond,
+        "false_masking_by_statement": {name: rate and rate.value for name, rate in neutral.items()},
+        "false_masking_of_pleasant_clips": {name: rate and rate.value for name, rate in positive.items()},
         "synthetic_masking_by_grade": {
             grade.name: float(found[grades == grade.name].mean()) for grade in masking.GRADES
         },
@@ -193,7 +195,10 @@ def as_text(found: Mapping[str, Any]) -> str:
     rows += [_row(found, name, text, "{:.4f}") for name, text in _NUMBERS]
     chance, counts = found["ece_if_calibrated"], found["clips_with"]
     grades = ", ".join(f"{name} {recall:.0%}" for name, recall in found["synthetic_masking_by_grade"].items())
-    statements = ", ".join(f"{name} {rate:.1%}" for name, rate in found["false_masking_by_statement"].items())
+    neutral, pleasant = (
+        ", ".join(f"{name} {rate:.1%}" for name, rate in found[part].items() if rate is not None)
+        for part in ("false_masking_by_statement", "false_masking_of_pleasant_clips")
+    )
     labels = found["confusion"]["labels"]
     confused = [
         [label, *(str(count) for count in row)] for label, row in zip(labels, found["confusion"]["clips"], strict=True)
@@ -211,7 +216,8 @@ def as_text(found: Mapping[str, Any]) -> str:
             f"as many clips with true probabilities have an error of {chance['mean']:.4f} by chance, one in twenty more"
             f" than {chance['95th_percentile']:.4f}",
             f"synthetic masking found by grade: {grades}",
-            f"called masking by what is said: {statements}",
+            f"neutral words called masking: {neutral}",
+            f"positive words over clips that intend neutral or happy called masking: {pleasant}",
             "",
             table(("intended \\ fused", *labels), confused),
         ]
