@@ -15,7 +15,7 @@ from libs.common.db.database import Database
 from libs.common.db.partitions import ensure_partitions
 from libs.common.db.roles import dsn_for, slice_role
 from services.ingest.analytics import Group, Period, Source, Width, bucket_edges
-from services.ingest.store import analytics, predictions, research, silences
+from services.ingest.store import analytics, predictions, research
 from services.ingest.vocabulary import Modality
 from tests.support import postgres
 
@@ -206,19 +206,6 @@ async def test_a_page_is_read_in_the_order_of_the_unique_key(
     assert 0 < page.rows <= 11
     assert {scan.table for scan in found} - {page.table} <= {"sessions"}
     assert all(scan.index == "sessions_pkey" for scan in found if scan.table == "sessions")
-
-
-@pytest.mark.parametrize("modality", [None, *Modality])
-async def test_of_a_locked_session_the_newest_rows_alone_are_read(world: World, modality: Modality | None) -> None:
-    statement = silences.WINDOWS[modality].replace("$2", ":since") if modality else predictions.NEWEST_CAPTURE
-    statement = statement.replace("$1", ":session_id").replace("$3" if modality else "$2", ":of_newest")
-    since = {"since": MIDNIGHT} if modality else {}
-
-    found = await scans(world, statement, {"session_id": world.session_id, "of_newest": 10, **since})
-
-    assert len(found) == (1 if modality else 3)
-    assert all("session_id_chunk_id" in scan.index for scan in found)
-    assert {scan.rows for scan in found} == {10}
 
 
 async def test_people_and_sessions_for_research_are_found_page_by_page(world: World) -> None:

@@ -18,6 +18,7 @@ from services.ingest.service import ending
 from services.ingest.service import sessions as service_sessions
 from services.ingest.service.activity import Activity
 from services.ingest.service.ending import SessionEnds
+from services.ingest.store import predictions as store_predictions
 from tests.conftest import MakeDatabase
 from tests.ingest import make
 from tests.ingest.suite import Person, Stream, Suite, running, token
@@ -284,7 +285,7 @@ async def test_a_session_that_cant_be_ended_holds_up_no_other(
 async def test_a_session_ends_with_its_newest_window_whatever_the_ids_of_its_chunks(
     suite: Suite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ending, "RECENT", 1)
+    monkeypatch.setattr(store_predictions, "BY_NEWEST_CHUNK", "ORDER BY chunk_id DESC LIMIT 1")
     person, start = suite.person(), make.now()
     session_id = await person.start_session()
     captured = start + timedelta(hours=1)

@@ -18,7 +18,6 @@ from services.ingest.service.activity import Activity
 from services.ingest.service.sessions import end_session
 from services.ingest.sessions import AGE_MAX, Status, overdue
 from services.ingest.store import clocks, predictions, senders, sessions
-from services.ingest.store.predictions import RECENT
 
 INTERVAL_MAX_SECONDS = 60.0
 HEARD_PER_TRANSACTION = 500
@@ -143,7 +142,7 @@ class SessionEnds:
             cause = overdue(session, last_heard, look_time, self._silence)
             if cause is None:
                 return False
-            captured = await predictions.newest_capture(tx, session_id, of_newest=RECENT)
+            captured = await predictions.recent_capture(tx, session_id)
             end_time = max(time for time in (captured_before, captured, session.start_time) if time is not None)
             await end_session(tx, session.ended(end_time, self._clock(), cause), ACTOR)
         log.info("session ended", cause=cause.value)

@@ -25,8 +25,7 @@ from services.ingest.service.activity import Activity, Presence
 from services.ingest.sessions import Session, Status
 from services.ingest.silence import Cause, Evidence, Said, Silence, begin, fallen, resume
 from services.ingest.store import sessions, silences
-from services.ingest.store.predictions import RECENT
-from services.ingest.store.silences import Place, Windows
+from services.ingest.store.silences import Place
 from services.ingest.vocabulary import Modality
 
 LOOKS = 3
@@ -137,7 +136,8 @@ class ModalityWatch:
         """
         async with self._database.read() as tx:
             lasting_before = await silences.lasting(tx, [session_id])
-            before = await _windows(tx, session_id, lasting_before)
+            since = {modality: silence.since_time for (_, modality), silence in lasting_before.items()}
+            before = await silences.windows(tx, session_id, since)
         async with self._database.transaction() as tx:
             session = await sessions.lock(tx, session_id)
             if session is None or session.status is Status.ENDED:
@@ -146,8 +146,8 @@ class ModalityWatch:
             lasting = await silences.lasting(tx, [session_id])
             if lasting != lasting_before:  # another process was quicker
                 return
-            newest = await _windows(tx, session_id, lasting, of_newest=RECENT)
-            windows = {modality: before[modality].with_later(newest[modality]) for modality in Modality}
+            recent = await silences.recent_windows(tx, session_id, since)
+            windows = {modality: before[modality].with_later(recent[modality]) for modality in Modality}
             exact = {
                 modality: replace(
                     mine,
@@ -204,18 +204,6 @@ async def _known(tx: Transaction, streams: Mapping[UUID, Sequence[Presence]]) ->
 
 def _said(streams: Sequence[Presence], modality: Modality) -> Sequence[Said]:
     return [said for one in streams if (said := one.stream.heartbeats.said.get(modality))]
-
-
-async def _windows(
-    tx: Transaction, session_id: UUID, lasting: Mapping[Place, Silence], of_newest: int | None = None
-) -> Mapping[Modality, Windows]:
-    """`first_start` is that of the first window that ends after the beginning of the silence that lasts."""
-    found = {}
-    for modality in Modality:
-        silence = lasting.get((session_id, modality))
-        since = silence.since_time if silence else None
-        found[modality] = await silences.windows(tx, session_id, modality, since, of_newest)
-    return found
 
 
 async def _tell_silent(

@@ -25,7 +25,7 @@ TABLES = {
 
 
 # As many are read of a session that is locked: what came in the last moment, whatever the clocks of its devices.
-RECENT = 500
+RECENT = 100
 
 
 class StoredChunk(NamedTuple):
@@ -126,18 +126,30 @@ def _of_session(table: Table, session_id: UUID) -> Select[*tuple[Any, ...]]:
     return select(table, (table.c.receive_time > end).label("late")).where(table.c.session_id == session_id)
 
 
-async def newest_capture(tx: Transaction, session_id: UUID, of_newest: int | None = None) -> datetime | None:
-    """End of the newest window of a session, of so many predictions of each modality that have the newest chunk ids;
-    by default all are read.
-    """
-    newest: datetime | None = await tx.driver.fetchval(NEWEST_CAPTURE, session_id, of_newest)
+async def newest_capture(tx: Transaction, session_id: UUID) -> datetime | None:
+    """End of the newest window of a session; reads all its predictions."""
+    newest: datetime | None = await tx.driver.fetchval(NEWEST_CAPTURE.format(recent=""), session_id)
     return newest
 
 
+async def recent_capture(tx: Transaction, session_id: UUID) -> datetime | None:
+    """Of the RECENT predictions of each modality that have the newest chunk ids."""
+    await walk_indexes(tx)
+    newest: datetime | None = await tx.driver.fetchval(NEWEST_CAPTURE.format(recent=BY_NEWEST_CHUNK), session_id)
+    return newest
+
+
+async def walk_indexes(tx: Transaction) -> None:
+    """Until the transaction's end what is asked for in the order of an index is read by it: of a new partition the
+    planner believes that it is small, and would read and sort a whole session.
+    """
+    await tx.driver.execute("SELECT set_config('enable_sort', 'off', true)")
+
+
+BY_NEWEST_CHUNK = f"ORDER BY chunk_id DESC LIMIT {RECENT}"
 NEWEST_CAPTURE = f"""SELECT max(capture_end_time) FROM ({
     " UNION ALL ".join(
-        f"(SELECT capture_end_time FROM {table.name} WHERE session_id = $1 ORDER BY chunk_id DESC LIMIT $2)"
-        for table in TABLES.values()
+        f"(SELECT capture_end_time FROM {table.name} WHERE session_id = $1 {{recent}})" for table in TABLES.values()
     )
 }) AS newest"""  # noqa: S608 - names of tables of ours
 

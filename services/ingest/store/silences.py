@@ -15,7 +15,7 @@ import asyncpg
 from libs.common.db.database import Transaction
 from services.ingest.sessions import SessionKey
 from services.ingest.silence import Cause, Silence, latest
-from services.ingest.store.predictions import TABLES
+from services.ingest.store.predictions import BY_NEWEST_CHUNK, TABLES, walk_indexes
 from services.ingest.vocabulary import Modality
 
 # session_id, modality
@@ -55,8 +55,7 @@ LATERAL (
 WINDOWS = {
     modality: f"""
 SELECT max(receive_time), max(capture_end_time), min(capture_start_time) FILTER (WHERE capture_end_time > $2) FROM (
-    SELECT receive_time, capture_start_time, capture_end_time FROM {table.name} WHERE session_id = $1
-    ORDER BY chunk_id DESC LIMIT $3
+    SELECT receive_time, capture_start_time, capture_end_time FROM {table.name} WHERE session_id = $1 {{recent}}
 ) AS newest
 """  # noqa: S608
     for modality, table in TABLES.items()
@@ -87,11 +86,26 @@ async def newest(tx: Transaction, session_ids: Collection[UUID]) -> Mapping[Plac
     return {(row[0], Modality(row[1])): Newest(row[2], row[3]) for row in rows}
 
 
-async def windows(
-    tx: Transaction, session_id: UUID, modality: Modality, since: datetime | None, of_newest: int | None = None
+async def windows(tx: Transaction, session_id: UUID, since: Mapping[Modality, datetime]) -> Mapping[Modality, Windows]:
+    """Whatever the clocks; reads all predictions of the session. `since`: after which a window is asked for."""
+    return {modality: await _windows(tx, session_id, modality, "", since.get(modality)) for modality in Modality}
+
+
+async def recent_windows(
+    tx: Transaction, session_id: UUID, since: Mapping[Modality, datetime]
+) -> Mapping[Modality, Windows]:
+    """Of the RECENT predictions of each modality that have the newest chunk ids."""
+    await walk_indexes(tx)
+    return {
+        modality: await _windows(tx, session_id, modality, BY_NEWEST_CHUNK, since.get(modality))
+        for modality in Modality
+    }
+
+
+async def _windows(
+    tx: Transaction, session_id: UUID, modality: Modality, recent: str, since: datetime | None
 ) -> Windows:
-    """Of so many predictions that have the newest chunk ids; by default all are read, whatever the clocks."""
-    row = await tx.driver.fetchrow(WINDOWS[modality], session_id, since, of_newest)
+    row = await tx.driver.fetchrow(WINDOWS[modality].format(recent=recent), session_id, since)
     assert row is not None
     return Windows(*row)
 
