@@ -27,7 +27,7 @@ from libs.common.feed.inbox import Inbox, read_payload
 from quietus.common.v1.feed_pb2 import FeedPayload
 from quietus.ingest.v1.ingest_pb2 import StreamPredictionsRequest
 from quietus_edge.ids import EPOCH, uuid7
-from services.fusion.app import handlers
+from services.fusion.app import collect_seldom, handlers
 from services.fusion.models import SHIPPED
 from services.fusion.registry import load_models
 from services.fusion.settings import FusionSettings
@@ -45,6 +45,7 @@ SESSION_AGE = timedelta(hours=6)
 
 
 async def measure(seconds: float, progress: Progress) -> dict[str, float]:
+    collect_seldom()
     with _postgres() as (server, admin_dsn):
         await asyncio.to_thread(migrate_all, admin_dsn, [SLICE])
         database = Database(dsn_for(admin_dsn, slice_role(SLICE)), SLICE)

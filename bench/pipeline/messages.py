@@ -10,8 +10,8 @@ from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from bench.load.messages import PLACEHOLDER, chunk
-from quietus.common.v1.types_pb2 import RISK_LEVEL_CRITICAL, RISK_LEVEL_LOW
+from bench.load.messages import EMOTIONS, PLACEHOLDER, chunk
+from quietus.common.v1.types_pb2 import EMOTION_NEUTRAL, RISK_LEVEL_CRITICAL, RISK_LEVEL_LOW, EmotionDistribution
 from quietus.ingest.v1.ingest_pb2 import StreamPredictionsRequest
 from quietus.ingest.v1.predictions_pb2 import CRISIS_SIGNAL_PLAN_OR_INTENT, Prediction, PredictionBatch
 from quietus_edge.ids import uuid7, uuid7_time
@@ -25,14 +25,23 @@ SOME_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def calm(random_numbers: random.Random) -> list[Prediction]:
-    """Nobody is alarmed: most of what a suite sees."""
+    """Nobody is alarmed, and nobody's face belies their words: most of what a suite sees."""
     predictions = chunk(random_numbers, PLACEHOLDER, SOME_TIME)
     vision, audio, text = predictions
+    for shown in (vision.vision, audio.audio):
+        shown.emotion = EMOTION_NEUTRAL
+        shown.distribution.CopyFrom(mostly_neutral(random_numbers))
+    text.text.valence = random_numbers.randrange(3_000) / 10_000
     vision.vision.distress_score = random_numbers.randrange(1_500) / 10_000
     audio.audio.stress_score = random_numbers.randrange(1_500) / 10_000
     text.text.distress_probability = random_numbers.randrange(1_500) / 10_000
     text.text.risk_level = RISK_LEVEL_LOW
     return predictions
+
+
+def mostly_neutral(random_numbers: random.Random) -> EmotionDistribution:
+    others = [random_numbers.random() / 20 for _ in EMOTIONS[1:]]
+    return EmotionDistribution(labels=EMOTIONS, probabilities=[1.0 - sum(others), *others])
 
 
 def critical(random_numbers: random.Random) -> list[Prediction]:

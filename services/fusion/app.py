@@ -73,10 +73,14 @@ def make_parts(settings: FusionSettings, database: Database, models: Models, tai
     )
 
 
+def collect_seldom() -> None:
+    """Chunks in flight are many small objects without cycles: to look for those stops everything for a while."""
+    gc.set_threshold(100_000, 50, 100)
+
+
 async def compose(settings: FusionSettings, metrics: Metrics) -> Running:
     """FAILED_PRECONDITION MODEL_UNUSABLE, UNAVAILABLE without the database."""
-    # Chunks in flight are many small objects without cycles: looking for those stops everything for a while.
-    gc.set_threshold(100_000, 50, 100)
+    collect_seldom()
     database = open_database(settings)
     models = await load_models(database, settings.model)
     tail = Tail(database, metrics)

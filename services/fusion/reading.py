@@ -99,7 +99,9 @@ def _distribution(message: EmotionDistribution) -> tuple[float, ...]:
     """By the numbers of all ten emotions; those that the model doesn't know hold 0. KeyError for an unknown label."""
     shares = [0.0] * len(Emotion)
     for label, share in zip(message.labels, message.probabilities, strict=True):
-        shares[_EMOTIONS[label] - 1] = _share(share)
+        if not 0.0 <= share <= 1.0:
+            raise ValueError("not in [0, 1]")
+        shares[_EMOTIONS[label] - 1] = share
     return tuple(shares)
 
 

@@ -62,10 +62,10 @@ class Applier:
     async def _apply_together(self, events: Sequence[ReceivedEvent], expected: int, position: int) -> int:
         async with self._transaction(expected, position) as tx:
             parked = await parked_among(tx, self.source, {received.person for received in events})
-            behind = [received for received in events if received.person in parked]
+            behind = [received for received in events if received.person in parked] if parked else []
             await park(tx, self.source, self.partition, behind, BEHIND)
             if len(behind) < len(events):
-                await self.handler.apply(tx, [each.event for each in events if each.person not in parked])
+                await self.handler.apply(tx, [each.event for each in events if not parked or each.person not in parked])
         return len(behind)
 
     async def _apply_one_by_one(self, events: Sequence[ReceivedEvent], expected: int, position: int) -> int:
