@@ -1,7 +1,8 @@
 """Settings from the environment and an optional TOML file; an unknown or wrong key stops the start in one clear line.
 
 Precedence: QUIETUS_<SERVICE>_<KEY>, QUIETUS_<KEY>, the file's [<service>] table, its [common] table, the default.
-The file is named by QUIETUS_CONFIG.
+QUIETUS_<KEY> is for common settings, and for those of one service that begin as in SHORT_NAMES. The file is named by
+QUIETUS_CONFIG.
 """
 
 import difflib
@@ -15,6 +16,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 SERVICES = ("identity", "ingest", "fusion", "patterns", "alerts")
+# How settings begin that one service alone has: QUIETUS_LLM_URL is QUIETUS_FUSION_LLM_URL.
+SHORT_NAMES = {"llm_": "fusion"}
 
 _PREFIX = "QUIETUS_"
 _CONFIG_VARIABLE = "QUIETUS_CONFIG"
@@ -109,8 +112,8 @@ def _from_environment(cls: type[S], service: str, environ: Mapping[str, str]) ->
         if not variable.startswith(_PREFIX) or variable in _OTHER_VARIABLES:
             continue
         key = variable.removeprefix(_PREFIX).lower()
-        if key in CommonSettings.model_fields:  # first, because of keys such as identity_address
-            common[key] = value
+        if key in CommonSettings.model_fields or (key in cls.model_fields and _short_owner(key) == service):
+            common[key] = value  # first, because of keys such as identity_address
         elif key.startswith(own_prefix) and key.removeprefix(own_prefix) in cls.model_fields:
             own[key.removeprefix(own_prefix)] = value
         elif key.startswith(own_prefix) or not _is_of_another(service, key):
@@ -121,7 +124,11 @@ def _from_environment(cls: type[S], service: str, environ: Mapping[str, str]) ->
 
 def _is_of_another(service: str, key: str) -> bool:
     owners = [owner for owner in (*SERVICES, *_OTHER_OWNERS) if owner != service]
-    return key.startswith(tuple(f"{owner}_" for owner in owners))
+    return key.startswith(tuple(f"{owner}_" for owner in owners)) or _short_owner(key) not in (None, service)
+
+
+def _short_owner(key: str) -> str | None:
+    return next((owner for beginning, owner in SHORT_NAMES.items() if key.startswith(beginning)), None)
 
 
 def _from_file(cls: type[S], service: str, path: str) -> tuple[dict[str, Any], dict[str, Any]]:

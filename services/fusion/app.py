@@ -23,6 +23,7 @@ from quietus.common.v1.feed_pb2_grpc import add_FeedServiceServicer_to_server
 from quietus.fusion.v1.fusion_pb2_grpc import add_FusionServiceServicer_to_server
 from services.fusion.alerts_follower import AlertsHandler
 from services.fusion.backfill import History
+from services.fusion.explanation import Wording
 from services.fusion.fold import Models
 from services.fusion.follower import IngestHandler
 from services.fusion.live import LiveSessions
@@ -32,6 +33,8 @@ from services.fusion.service import Sessions
 from services.fusion.servicer import FusionServicer
 from services.fusion.settings import FusionSettings
 from services.fusion.store import expiry
+from services.fusion.telling import NOTHING_WORDED
+from services.fusion.worder import Worder
 
 NAME = "fusion"
 
@@ -51,7 +54,13 @@ async def open_slice(settings: FusionSettings) -> tuple[Database, Mapping[str, F
     return database, handlers(await load_models(database, settings.model))
 
 
-def make_parts(settings: FusionSettings, database: Database, models: Models, tail: Tail) -> ServerParts:
+def make_parts(
+    settings: FusionSettings,
+    database: Database,
+    models: Models,
+    tail: Tail,
+    wordings: Mapping[str, Wording] = NOTHING_WORDED,
+) -> ServerParts:
     access = Access(database)
     live = LiveSessions(database, access)
     database.after_append.append(live.watchers.published)
@@ -61,7 +70,9 @@ def make_parts(settings: FusionSettings, database: Database, models: Models, tai
         (
             Servicer(
                 add_FusionServiceServicer_to_server,
-                FusionServicer(Sessions(database, access, models), live, Reviews(database, models), page_tokens),
+                FusionServicer(
+                    Sessions(database, access, models), live, Reviews(database, models), page_tokens, wordings
+                ),
                 "quietus.fusion.v1.FusionService",
             ),
             Servicer(
@@ -100,19 +111,23 @@ async def compose(settings: FusionSettings, metrics: Metrics) -> Running:
         for source, handler in handlers(models).items()
     ]
     retention = Retention(settings.feed_retention_days, settings.feed_retention_max_days)
+    wordings: dict[str, Wording] = {}
+    worders = [Worder(database, settings, metrics, wordings)] if settings.llm_url else []
 
     async def close() -> None:
         await token.close()
         await keys.close()
         await database.close()
 
+    parts = make_parts(settings, database, models, tail, wordings)
     return Running(
-        server=build_server(settings, make_parts(settings, database, models, tail), TokenVerifier(keys), metrics),
+        server=build_server(settings, parts, TokenVerifier(keys), metrics),
         background=(
             tail.run,
             *(follower.run for follower in followers),
             PartitionKeeper(database, metrics, settings.retention_days, expiry.expire).run,
             Pruner(database, metrics, retention).run,
+            *(worder.run for worder in worders),
         ),
         close=close,
     )

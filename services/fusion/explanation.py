@@ -1,4 +1,7 @@
-"""Why a result is what it is, by template from its numbers alone: it can't hold anything that a person said."""
+"""Why a result is what it is, by template from its numbers alone: it can't hold anything that a person said.
+
+A language model may have put the reasons into other words. Everything else is the template's always.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,11 +35,21 @@ class KeySignal:
 
 
 @dataclass(frozen=True, slots=True)
+class Wording:
+    """Sentences of a language model, after they were checked."""
+
+    text: str
+    language_model: str
+    prompt_version: str
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     summary: str
     key_signals: tuple[KeySignal, ...]  # strongest first
     recommended_action: Action
     confidence: float
+    wording: Wording | None = None  # None: the template alone made the summary
 
 
 _HEADLINES = {
@@ -63,6 +76,7 @@ _REASONS = {
     "MASKING": "the words sound better than voice and face look",
     "COPING": "the words sound worse than voice and face look",
 }
+_DISSONANCE = ("MASKING", "COPING")
 _NAMES = {Modality.VISION: "face", Modality.AUDIO: "voice", Modality.TEXT: "words"}
 _CODES = {Modality.VISION: "FACE", Modality.AUDIO: "VOICE", Modality.TEXT: "TEXT"}
 
@@ -78,13 +92,20 @@ MOST_REASONS = 3
 NEGLIGIBLE_LOGIT = 0.05
 
 
-def explain(chunk: FusedChunk, state: SessionState, silent: Mapping[Modality, Silence] = NOBODY_SILENT) -> Explanation:
-    """`silent` modalities are among those that lack."""
+def explain(
+    chunk: FusedChunk,
+    state: SessionState,
+    silent: Mapping[Modality, Silence] = NOBODY_SILENT,
+    wording: Wording | None = None,
+) -> Explanation:
+    """`silent` modalities are among those that lack; `wording` is of this result's facts."""
     signals = key_signals(chunk, state.level, state.cause)
     action = _ACTIONS[state.level]
     if chunk.direction is Direction.MASKING:
         action = max(action, Action.MONITOR)
-    return Explanation(_summary(chunk, state.level, signals, silent), signals, action, chunk.confidence)
+    sentence = _sentence(state.level, signals) if wording is None else _worded(state.level, signals, wording)
+    summary = " ".join((sentence, *_not_received(chunk, silent)))
+    return Explanation(summary, signals, action, chunk.confidence, wording)
 
 
 def leading_reason(chunk: FusedChunk, level: Level, cause: LevelCause) -> str:
@@ -113,16 +134,23 @@ def lacking(chunk: FusedChunk) -> tuple[Modality, ...]:
     return tuple(modality for modality in Modality if modality not in used)
 
 
-def _summary(chunk: FusedChunk, level: Level, signals: Sequence[KeySignal], silent: Mapping[Modality, Silence]) -> str:
+def _sentence(level: Level, signals: Sequence[KeySignal]) -> str:
     codes = [signal.code for signal in signals if signal.code in _REASONS]
     if level is Level.LOW:
-        codes = [code for code in codes if code in ("MASKING", "COPING")]
+        codes = [code for code in codes if code in _DISSONANCE]
     reasons = " and ".join(_REASONS[code] for code in codes[:MOST_REASONS])
-    sentence = f"{_HEADLINES[level]}: {reasons}." if reasons else f"{_HEADLINES[level]}."
-    missing = lacking(chunk)
-    if not missing:
-        return sentence
-    return f"{sentence} Not received: {', '.join(_missing(modality, silent.get(modality)) for modality in missing)}."
+    return f"{_HEADLINES[level]}: {reasons}." if reasons else f"{_HEADLINES[level]}."
+
+
+def _worded(level: Level, signals: Sequence[KeySignal], wording: Wording) -> str:
+    dissonance = [f"{_REASONS[signal.code].capitalize()}." for signal in signals if signal.code in _DISSONANCE]
+    return " ".join((f"{_HEADLINES[level]}.", wording.text, *dissonance))
+
+
+def _not_received(chunk: FusedChunk, silent: Mapping[Modality, Silence]) -> Sequence[str]:
+    """One sentence, or none."""
+    missing = [_missing(modality, silent.get(modality)) for modality in lacking(chunk)]
+    return [f"Not received: {', '.join(missing)}."] if missing else []
 
 
 def _missing(modality: Modality, silence: Silence | None) -> str:

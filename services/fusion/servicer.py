@@ -1,6 +1,6 @@
 """FusionService: contract in, use case, contract out."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,7 @@ from libs.common.rpc.drain import current_drain
 from libs.common.timestamps import to_datetime
 from quietus.fusion.v1 import fusion_pb2 as contract
 from quietus.fusion.v1.fusion_pb2_grpc import FusionServiceServicer
+from services.fusion.explanation import Wording
 from services.fusion.fold import ChunkResult
 from services.fusion.live import LiveSessions
 from services.fusion.records import BEGINNING, PageKey, SessionRisk
@@ -30,11 +31,19 @@ PAGE_MOST = 1000
 
 
 class FusionServicer(FusionServiceServicer):
-    def __init__(self, sessions: Sessions, live: LiveSessions, reviews: Reviews, page_tokens: PageTokens) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        live: LiveSessions,
+        reviews: Reviews,
+        page_tokens: PageTokens,
+        wordings: Mapping[str, Wording],
+    ) -> None:
         self._sessions = sessions
         self._live = live
         self._reviews = reviews
         self._page_tokens = page_tokens
+        self._wordings = wordings
 
     async def ListFusionResults(
         self, request: contract.ListFusionResultsRequest, context: Context
@@ -95,10 +104,12 @@ class FusionServicer(FusionServiceServicer):
 
     def _result(self, session_id: UUID, result: ChunkResult, silences: Sequence[Silence]) -> contract.FusionResult:
         model = self._sessions.model_of(result)
-        return result_message(session_id, result, explained=True, silences=silences, model=model)
+        return result_message(
+            session_id, result, explained=True, silences=silences, model=model, wordings=self._wordings
+        )
 
     def _risk(self, risk: SessionRisk) -> contract.SessionRisk:
-        return risk_message(risk, self._sessions.model_of(risk.latest))
+        return risk_message(risk, self._sessions.model_of(risk.latest), self._wordings)
 
     def _opened(self, method: str, token: str) -> PageKey:
         values = self._page_tokens.open(method, token)

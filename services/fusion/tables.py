@@ -24,6 +24,7 @@ from sqlalchemy import (
     UniqueConstraint,
     Uuid,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
@@ -244,8 +245,28 @@ LLM_EXPLANATIONS = Table(
     Column("recommended_action_level", String(32), nullable=False),
     _four_decimals("explanation_confidence"),
     _moment("created_at", now=True),
+    # What a language model may put into words; null where the template alone speaks.
+    Column("facts", String(128)),
     _moment("create_time", now=True),
     UniqueConstraint("session_id", "chunk_id"),
+    Index("idx_llm_explanations_facts", "facts", postgresql_where=text("facts IS NOT NULL")),
+)
+
+# What a language model said of sets of facts. Nothing here follows from the feed, and nothing here is of a person.
+EXPLANATION_WORDINGS = Table(
+    "explanation_wordings",
+    METADATA,
+    Column("facts", String(128), nullable=False),
+    Column("language_model", String(128), nullable=False),
+    Column("prompt_version", String(16), nullable=False),
+    Column("text", Text),
+    Column("attempts", SmallInteger, nullable=False),
+    # Nobody else asks until then.
+    _moment("ask_after"),
+    Column("refusal", String(32)),
+    _moment("word_time", nullable=True),
+    _moment("create_time", now=True),
+    PrimaryKeyConstraint("facts", "language_model", "prompt_version"),
 )
 
 DISSONANCE_RECORDS = Table(

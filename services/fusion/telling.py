@@ -1,6 +1,6 @@
 """From the domain to fusion's contract: results, states, findings and events."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +10,8 @@ from quietus.fusion.v1 import fusion_pb2 as contract
 from quietus.fusion.v1.events_pb2 import Event, SessionSettled
 from services.fusion import vocabulary
 from services.fusion.counterfactual import Counterfactuals, With, Without, counterfactuals
-from services.fusion.explanation import Explanation, explain, lacking
+from services.fusion.explanation import Explanation, Wording, explain, lacking
+from services.fusion.facts import facts_key, facts_of
 from services.fusion.fold import BatchOrigin, ChunkResult
 from services.fusion.fuse import Contribution
 from services.fusion.model import FusionModel
@@ -20,6 +21,7 @@ from services.fusion.vocabulary import KNOWN_EMOTIONS
 
 NOT_RECEIVED = "NOT_RECEIVED"
 NOT_ASKED = Counterfactuals({}, {})
+NOTHING_WORDED: Mapping[str, Wording] = {}
 
 
 def result_message(
@@ -29,9 +31,11 @@ def result_message(
     explained: bool,
     silences: Sequence[Silence] = (),
     model: FusionModel | None = None,
+    wordings: Mapping[str, Wording] = NOTHING_WORDED,
 ) -> contract.FusionResult:
-    """`silences` of the session say why a modality lacks; `model`, which made the result, what it would be otherwise.
-    Events tell neither: silences are found later than chunks, and the rest is rendered on read.
+    """`silences` of the session say why a modality lacks; `model`, which made the result, what it would be otherwise;
+    `wordings`, by facts, how a language model says the reasons. Events tell none of them: silences are found later
+    than chunks, and the rest is rendered on read.
     """
     fused = result.fused
     otherwise = NOT_ASKED if model is None else counterfactuals(model, fused)
@@ -57,7 +61,9 @@ def result_message(
         session_score=result.state.score,
         critical_cue=fused.critical_cue,
         model_version=result.model_version,
-        explanation=_explanation(explain(fused, result.state, silent)) if explained else None,
+        explanation=_explanation(explain(fused, result.state, silent, _wording(result, wordings)))
+        if explained
+        else None,
     )
 
 
@@ -110,7 +116,13 @@ def _distribution(emotions: Sequence[float] | None) -> EmotionDistribution | Non
     )
 
 
+def _wording(result: ChunkResult, wordings: Mapping[str, Wording]) -> Wording | None:
+    facts = facts_of(result.fused, result.state) if wordings else ()
+    return wordings.get(facts_key(facts)) if facts else None
+
+
 def _explanation(explanation: Explanation) -> contract.Explanation:
+    wording = explanation.wording
     return contract.Explanation(
         summary=explanation.summary,
         key_signals=[
@@ -123,16 +135,23 @@ def _explanation(explanation: Explanation) -> contract.Explanation:
         ],
         recommended_action=contract.ActionLevel.ValueType(explanation.recommended_action),
         confidence=explanation.confidence,
+        source=contract.EXPLANATION_SOURCE_LANGUAGE_MODEL if wording else contract.EXPLANATION_SOURCE_TEMPLATE,
+        language_model=wording.language_model if wording else "",
+        prompt_version=wording.prompt_version if wording else "",
     )
 
 
-def risk_message(risk: SessionRisk, model: FusionModel | None) -> contract.SessionRisk:
+def risk_message(
+    risk: SessionRisk, model: FusionModel | None, wordings: Mapping[str, Wording] = NOTHING_WORDED
+) -> contract.SessionRisk:
     return contract.SessionRisk(
         session_id=str(risk.session_id),
         anonymous_id=risk.anonymous_id,
         level=RiskLevel.ValueType(risk.latest.state.level),
         score=risk.latest.state.score,
-        latest=result_message(risk.session_id, risk.latest, explained=True, silences=risk.silences, model=model),
+        latest=result_message(
+            risk.session_id, risk.latest, explained=True, silences=risk.silences, model=model, wordings=wordings
+        ),
         chunks=risk.chunks,
         settled=risk.settled,
         silent=[

@@ -78,6 +78,12 @@ class Metrics:
             "Voice sessions that should have been learned from and deleted",
             registry=self.registry,
         )
+        self.explanation_wordings = Counter(
+            "quietus_explanation_wordings",
+            "Times that a language model was asked to word an explanation, by how it went",
+            ("outcome",),
+            registry=self.registry,
+        )
         self.degraded = Gauge(
             "quietus_degraded", "1 while the service works but someone should look", ("reason",), registry=self.registry
         )

@@ -13,6 +13,7 @@ from libs.common.db.database import Transaction
 from libs.common.ids import derived_id
 from services.fusion.dissonance import Finding, stated_emotion
 from services.fusion.explanation import explain
+from services.fusion.facts import facts_key, facts_of
 from services.fusion.fold import ChangedResult, Models
 from services.fusion.model import FusionModel
 from services.fusion.records import DissonanceRecord, PageKey
@@ -44,6 +45,7 @@ _EXPLANATION_COLUMNS = (
     "recommended_action_level",
     "explanation_confidence",
     "created_at",
+    "facts",
 )
 
 
@@ -124,6 +126,7 @@ def _explanation(session_id: UUID, user_id: UUID, change: ChangedResult) -> tupl
         explanation.recommended_action.label,
         four_decimals(explanation.confidence),
         result.capture_end_time,
+        facts_key(facts_of(result.fused, result.state)) or None,
     )
 
 

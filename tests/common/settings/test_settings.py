@@ -48,6 +48,7 @@ def test_what_belongs_to_others_is_left_alone(tmp_path: Path) -> None:
         "QUIETUS_FUSION_ANYTHING": "1",
         "QUIETUS_FAILPOINTS": "ingest.before_commit=kill@1",
         "QUIETUS_EDGE_SPOOL": "/data",
+        "QUIETUS_LLM_URL": "https://llm.example/v1",
         **_file(tmp_path, "[fusion]\nanything = 1"),
     }
     assert _read(environ) == IngestSettings()

@@ -109,6 +109,30 @@ RELIABILITY_ORIGIN_FITTED: ReliabilityOrigin.ValueType  # 2
 """Fitted on labelled predictions of this version of the edge model."""
 Global___ReliabilityOrigin: _TypeAlias = ReliabilityOrigin  # noqa: Y015
 
+class _ExplanationSource:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ExplanationSourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ExplanationSource.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EXPLANATION_SOURCE_UNSPECIFIED: _ExplanationSource.ValueType  # 0
+    """Not said."""
+    EXPLANATION_SOURCE_TEMPLATE: _ExplanationSource.ValueType  # 1
+    """A template."""
+    EXPLANATION_SOURCE_LANGUAGE_MODEL: _ExplanationSource.ValueType  # 2
+    """A language model; what it said was checked against the facts that it was given."""
+
+class ExplanationSource(_ExplanationSource, metaclass=_ExplanationSourceEnumTypeWrapper):
+    """Who put an explanation's reasons into words."""
+
+EXPLANATION_SOURCE_UNSPECIFIED: ExplanationSource.ValueType  # 0
+"""Not said."""
+EXPLANATION_SOURCE_TEMPLATE: ExplanationSource.ValueType  # 1
+"""A template."""
+EXPLANATION_SOURCE_LANGUAGE_MODEL: ExplanationSource.ValueType  # 2
+"""A language model; what it said was checked against the facts that it was given."""
+Global___ExplanationSource: _TypeAlias = ExplanationSource  # noqa: Y015
+
 @_typing.final
 class WithoutModality(_message.Message):
     """A chunk without one modality that it used, fused exactly as if that had not come. It speaks of the chunk by itself."""
@@ -415,12 +439,23 @@ class Explanation(_message.Message):
     KEY_SIGNALS_FIELD_NUMBER: _builtins.int
     RECOMMENDED_ACTION_FIELD_NUMBER: _builtins.int
     CONFIDENCE_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    LANGUAGE_MODEL_FIELD_NUMBER: _builtins.int
+    PROMPT_VERSION_FIELD_NUMBER: _builtins.int
     summary: _builtins.str
-    """One or two sentences. Holds nothing that a person said."""
+    """A few sentences. Holds nothing that a person said. A language model may have worded the reasons; what to do, what is
+    said against what is shown, and what was not received are a template's always, and so is all at a crisis.
+    """
     recommended_action: Global___ActionLevel.ValueType
     """What someone should do."""
     confidence: _builtins.float
     """Confidence, [0, 1]."""
+    source: Global___ExplanationSource.ValueType
+    """Who worded the reasons in the summary."""
+    language_model: _builtins.str
+    """The language model that did; empty for a template."""
+    prompt_version: _builtins.str
+    """Version of what the language model was asked; empty for a template."""
     @_builtins.property
     def key_signals(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeySignal]:
         """The leading signals, strongest first."""
@@ -432,10 +467,13 @@ class Explanation(_message.Message):
         key_signals: _abc.Iterable[Global___KeySignal] | None = ...,
         recommended_action: Global___ActionLevel.ValueType = ...,
         confidence: _builtins.float = ...,
+        source: Global___ExplanationSource.ValueType = ...,
+        language_model: _builtins.str = ...,
+        prompt_version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "key_signals", b"key_signals", "recommended_action", b"recommended_action", "summary", b"summary"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "key_signals", b"key_signals", "language_model", b"language_model", "prompt_version", b"prompt_version", "recommended_action", b"recommended_action", "source", b"source", "summary", b"summary"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
