@@ -38,7 +38,7 @@ def result_message(
     than chunks, and the rest is rendered on read.
     """
     fused = result.fused
-    otherwise = NOT_ASKED if model is None else counterfactuals(model, fused)
+    otherwise = NOT_ASKED if model is None else counterfactuals(model, [fused])[0]
     silent = silent_in(result, lacking(fused), silences)
     return contract.FusionResult(
         session_id=str(session_id),
