@@ -8,7 +8,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-SETTINGS = {"svg.hashsalt": "quietus", "svg.fonttype": "none", "font.size": 9.0}
+SETTINGS: dict[Any, Any] = {"svg.hashsalt": "quietus", "svg.fonttype": "none", "font.size": 9.0}
 # Without the date of the run.
 METADATA = {"Date": None}
 INK, ACCENT, GRID = "#26323a", "#2a6f97", "#d5dbdf"

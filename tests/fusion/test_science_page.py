@@ -8,7 +8,8 @@ import pytest
 from services.fusion.models import SHIPPED, read_document
 from tests.fusion.make import MODEL
 
-PAGE = (Path(__file__).parents[2] / "docs" / "science" / "fusion.md").read_text()
+FOLDER = Path(__file__).parents[2] / "docs" / "science"
+PAGE = (FOLDER / "fusion.md").read_text()
 WORDS = " ".join(PAGE.split())
 FIGURES = MODEL.emotion.figures
 
@@ -56,3 +57,27 @@ def test_the_page_names_the_priors_as_they_are() -> None:
     ):
         assert said in WORDS
     assert session.memory_seconds == 120  # two minutes
+
+
+def test_the_plots_are_of_the_shipped_file() -> None:
+    who = f"{SHIPPED}, 4333 clips of 53 actors"
+    assert f"{who}: {FIGURES['intended_accuracy']:.1%} found" in (FOLDER / "fusion-confusion.svg").read_text()
+    assert f"{who}: expected calibration error {FIGURES['ece']:.3f}" in (FOLDER / "fusion-reliability.svg").read_text()
+
+
+def test_the_same_figures_are_drawn_in_the_same_bytes(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from bench.science import plots  # noqa: PLC0415 - matplotlib may lack
+
+    found = {
+        "model_version": SHIPPED,
+        "clips": 3,
+        "actors": 1,
+        "ece": 0.1,
+        "intended_accuracy": 0.5,
+        "ece_bins": [{"low": 0.5, "high": 0.6, "clips": 3, "stated": 0.55, "right": 0.65}],
+        "confusion": {"labels": ["sad", "happy"], "clips": [[1, 1], [0, 0]]},
+    }
+    (tmp_path / "again").mkdir()
+    for first, second in zip(plots.draw(found, tmp_path), plots.draw(found, tmp_path / "again"), strict=True):
+        assert first.read_bytes() == second.read_bytes()
