@@ -1,6 +1,7 @@
 """Ids of derived rows. Ids that carry their time are made by quietus_edge.ids."""
 
-from uuid import UUID, uuid5
+from hashlib import sha1
+from uuid import UUID
 
 _NAMESPACE = UUID("6f3f2f0c-4f0e-5c52-9a0b-51d5a5f9c0de")
 
@@ -10,5 +11,6 @@ def derived_id(*parts: str | UUID | int) -> UUID:
 
     Parts are prefixed by their length, so that ("ab", "c") and ("a", "bc") differ.
     """
-    texts = [str(part) for part in parts]
-    return uuid5(_NAMESPACE, "".join(f"{len(text)}:{text}" for text in texts))
+    name = "".join([f"{len(text)}:{text}" for text in map(str, parts)])
+    digest = sha1(_NAMESPACE.bytes + name.encode(), usedforsecurity=False).digest()
+    return UUID(bytes=digest[:16], version=5)

@@ -10,7 +10,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 def to_datetime(timestamp: Timestamp) -> datetime:
     """Raises OverflowError outside of the years 1 to 9999, which validation refuses before."""
-    return _EPOCH + timedelta(seconds=timestamp.seconds, microseconds=timestamp.nanos // 1000)
+    return _EPOCH + timedelta(0, timestamp.seconds, timestamp.nanos // 1000)
 
 
 def to_timestamp(moment: datetime) -> Timestamp:

@@ -97,8 +97,8 @@ def _shown(message: VisionPrediction | AudioPrediction, probability: float) -> S
 
 def _distribution(message: EmotionDistribution) -> tuple[float, ...]:
     """By the numbers of all ten emotions; those that the model doesn't know hold 0. KeyError for an unknown label."""
-    shares = [0.0] * len(Emotion)
-    for label, share in zip(message.labels, message.probabilities, strict=True):
+    shares = [0.0] * len(_EMOTIONS)
+    for label, share in zip(message.labels[:], message.probabilities[:], strict=True):
         if not 0.0 <= share <= 1.0:
             raise ValueError("not in [0, 1]")
         shares[_EMOTIONS[label] - 1] = share
@@ -114,7 +114,7 @@ def _text(message: TextPrediction) -> Said:
         confidence=_share(message.confidence),
         valence=_valence(message.valence) if message.HasField("valence") else None,
         deflection=bool(cues.deflections),
-        signals=frozenset(map(CrisisSignal, cues.crisis_signals)),
+        signals=frozenset(map(CrisisSignal, cues.crisis_signals)) if cues.crisis_signals else _NO_SIGNALS,
         model_version=message.model_version,
     )
 
@@ -137,3 +137,4 @@ _READ: dict[str, Callable[[Any], Shown | Said]] = {"vision": _vision, "audio": _
 # Calling an enum costs as much as reading the rest of a prediction.
 _EMOTIONS = {int(emotion): emotion for emotion in Emotion}
 _LEVELS = {int(level): level for level in Level}
+_NO_SIGNALS: frozenset[CrisisSignal] = frozenset()

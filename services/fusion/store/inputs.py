@@ -10,8 +10,6 @@ import asyncpg
 from libs.common.db.database import Transaction
 from services.fusion.fold import ClientBatch
 from services.fusion.inputs import ChunkInputs, Said, Shown
-from services.fusion.store.copying import copy_records
-from services.fusion.tables import CHUNK_INPUTS
 from services.fusion.vocabulary import CrisisSignal, Emotion, Level
 
 EXPIRED_AT_ONCE = 20
@@ -40,7 +38,7 @@ _NOTHING_SAID = (None,) * len(_SAID)
 async def write(tx: Transaction, batches: Iterable[ClientBatch]) -> None:
     """What each batch brings of each chunk; all of it is new."""
     records = (_record(batch, chunk) for batch in batches for chunk in batch.chunks)
-    await copy_records(tx, CHUNK_INPUTS, _COLUMNS, records)
+    await tx.driver.copy_records_to_table("chunk_inputs", records=records, columns=_COLUMNS)
 
 
 async def expire(tx: Transaction, before: UUID) -> Sequence[UUID]:
@@ -88,7 +86,7 @@ def _record(batch: ClientBatch, chunk: ChunkInputs) -> tuple[Any, ...]:
 
 def _said_cells(text: Said) -> tuple[Any, ...]:
     *before, signals, model_version = text
-    return (*before, tuple(sorted(signals)), model_version)
+    return (*before, sorted(signals), model_version)
 
 
 def _inputs_in(row: "asyncpg.Record") -> ChunkInputs:

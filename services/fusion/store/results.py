@@ -12,9 +12,7 @@ from libs.common.db.database import Transaction
 from services.fusion.fold import ChangedResult, ChunkResult, Standing
 from services.fusion.records import PageKey
 from services.fusion.session_state import JUDGED_CHUNKS, Judged
-from services.fusion.store.copying import copy_records
 from services.fusion.store.result_rows import COLUMNS, result_in, row_of
-from services.fusion.tables import FUSION_RESULTS
 from services.fusion.vocabulary import Direction
 
 # A place in the order of a session's chunks: session_id, capture_end_time, chunk_id.
@@ -65,7 +63,7 @@ async def write(tx: Transaction, sessions: Sequence[SessionChanges]) -> None:
     records = (
         row_of(session_id, user_id, change.result) for session_id, user_id, changes in sessions for change in changes
     )
-    await copy_records(tx, FUSION_RESULTS, COLUMNS, records)
+    await tx.driver.copy_records_to_table("fusion_results", records=records, columns=COLUMNS)
 
 
 async def read_from(tx: Transaction, places: Sequence[Place]) -> Mapping[UUID, Sequence[ChunkResult]]:

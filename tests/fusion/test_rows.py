@@ -1,4 +1,4 @@
-"""What is packed for COPY is read as it was: every subset of modalities, with and without what may be missing."""
+"""Rows are read as they were written: every subset of modalities, with and without what may be missing."""
 
 import random
 from dataclasses import replace
@@ -6,14 +6,12 @@ from decimal import Decimal
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Column, Interval
 
 from libs.common.db.database import Database
 from services.fusion.fold import ChangedResult, ChunkResult, Models
 from services.fusion.inputs import ChunkInputs, Said, Shown
 from services.fusion.records import BEGINNING
 from services.fusion.store import inputs, results
-from services.fusion.store.copying import pack
 from services.fusion.vocabulary import CrisisSignal, Emotion, Level
 from tests.fusion import make
 from tests.fusion.events import apply, committed
@@ -90,8 +88,3 @@ async def test_scores_are_rounded_as_decimals_are(database: Database, models: Mo
         assert row["final_score"] == Decimal(f"{row['exact_score']:.4f}")
         assert row["confidence"] == Decimal(f"{row['exact_confidence']:.4f}")
     assert sorted(row["exact_score"] for row in rows) == sorted(scores)
-
-
-def test_a_type_that_nobody_packs_is_refused() -> None:
-    with pytest.raises(TypeError):
-        pack([Column("length", Interval)], [(1,)])
