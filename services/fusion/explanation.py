@@ -130,6 +130,8 @@ def key_signals(chunk: FusedChunk, level: Level, cause: LevelCause) -> tuple[Key
 
 
 def lacking(chunk: FusedChunk) -> tuple[Modality, ...]:
+    if len(chunk.contributions) == len(Modality):
+        return ()
     used = {part.modality for part in chunk.contributions}
     return tuple(modality for modality in Modality if modality not in used)
 

@@ -45,6 +45,9 @@ class Standing:
     reason: str = NO_CONCERN  # the leading reason of the level
 
 
+_NOWHERE = Standing()
+
+
 @dataclass(frozen=True, slots=True)
 class ChunkResult(Window):
     """One chunk, fused, and where the session stands after it."""
@@ -154,7 +157,7 @@ class SessionFold:
             batch_number=batch_number,
             model_version=self._models.active.version,
             fused=fused,
-            standing=Standing(),
+            standing=_NOWHERE,
         )
         if is_known:
             self._results[place] = placed
