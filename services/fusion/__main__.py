@@ -1,4 +1,6 @@
-"""`python -m services.fusion`: serves until SIGTERM. `python -m services.fusion parked list|retry`: what was parked."""
+"""`python -m services.fusion` serves until SIGTERM; `parked list|retry` shows and retries what could not be applied,
+`models` shows, compares and switches versions of the model (--help), `empty` prepares a rebuild (--help).
+"""
 
 import sys
 from functools import partial
@@ -6,7 +8,7 @@ from functools import partial
 from libs.common.feed.cli import run_parked
 from libs.common.rpc import app as process
 from libs.common.settings import load_settings
-from services.fusion import app
+from services.fusion import app, emptying, models_cli
 from services.fusion.settings import FusionSettings
 
 
@@ -14,6 +16,10 @@ def main() -> None:
     settings = load_settings(FusionSettings, app.NAME)
     if sys.argv[1:2] == ["parked"]:
         sys.exit(run_parked(partial(app.open_slice, settings), sys.argv[2:]))
+    if sys.argv[1:2] == ["models"]:
+        sys.exit(models_cli.run_models(settings, sys.argv[2:]))
+    if sys.argv[1:2] == ["empty"]:
+        sys.exit(emptying.run_empty(sys.argv[2:]))
     process.run(app.NAME, settings, app.compose)
 
 

@@ -3,6 +3,8 @@
 import gc
 from collections.abc import Mapping
 
+import structlog
+
 from libs.common.db.database import Database
 from libs.common.db.partition_keeper import PartitionKeeper
 from libs.common.feed.follower import Follower
@@ -21,22 +23,29 @@ from libs.common.security.signing_keys import IdentityKeys
 from libs.common.security.tokens import TokenVerifier
 from quietus.common.v1.feed_pb2_grpc import add_FeedServiceServicer_to_server
 from quietus.fusion.v1.fusion_pb2_grpc import add_FusionServiceServicer_to_server
+from quietus.fusion.v1.models_pb2_grpc import add_ModelServiceServicer_to_server
 from services.fusion.alerts_follower import AlertsHandler
 from services.fusion.backfill import History
+from services.fusion.comparing import Comparisons
 from services.fusion.explanation import Wording
 from services.fusion.fold import Models
 from services.fusion.follower import IngestHandler
 from services.fusion.live import LiveSessions
-from services.fusion.registry import load_models
+from services.fusion.models_servicer import ModelServicer
+from services.fusion.registry import KnownModels, load_models
+from services.fusion.replaying import SessionReplay
 from services.fusion.reviewing import Reviews
 from services.fusion.service import Sessions
 from services.fusion.servicer import FusionServicer
 from services.fusion.settings import FusionSettings
 from services.fusion.store import expiry
+from services.fusion.switching import ModelSwitching
 from services.fusion.telling import NOTHING_WORDED
 from services.fusion.worder import Worder
 
 NAME = "fusion"
+
+_log = structlog.get_logger()
 
 
 def open_database(settings: FusionSettings) -> Database:
@@ -61,7 +70,7 @@ def make_parts(
     tail: Tail,
     wordings: Mapping[str, Wording] = NOTHING_WORDED,
 ) -> ServerParts:
-    access = Access(database)
+    access, known = Access(database), KnownModels(models)
     live = LiveSessions(database, access)
     database.after_append.append(live.watchers.published)
     page_tokens = PageTokens(settings.page_token_secret.encode())
@@ -71,9 +80,19 @@ def make_parts(
             Servicer(
                 add_FusionServiceServicer_to_server,
                 FusionServicer(
-                    Sessions(database, access, models), live, Reviews(database, models), page_tokens, wordings
+                    Sessions(database, access, known),
+                    SessionReplay(database, access, known),
+                    live,
+                    Reviews(database, known),
+                    page_tokens,
+                    wordings,
                 ),
                 "quietus.fusion.v1.FusionService",
+            ),
+            Servicer(
+                add_ModelServiceServicer_to_server,
+                ModelServicer(ModelSwitching(database), Comparisons(database)),
+                "quietus.fusion.v1.ModelService",
             ),
             Servicer(
                 add_FeedServiceServicer_to_server,
@@ -94,6 +113,8 @@ async def compose(settings: FusionSettings, metrics: Metrics) -> Running:
     collect_seldom()
     database = open_database(settings)
     models = await load_models(database, settings.model)
+    if "model" in settings.model_fields_set and settings.model != models.active.version:
+        _log.warning("model_setting_unused", setting=settings.model, in_force=models.active.version)
     tail = Tail(database, metrics)
     keys = IdentityKeys(settings.identity_address)
     token = ServiceToken(settings.identity_address, settings.api_key_path(NAME))

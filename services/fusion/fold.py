@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
+from services.fusion.arithmetic import ARITHMETIC
 from services.fusion.dissonance import Finding, interpret
 from services.fusion.explanation import NO_CONCERN, leading_reason
 from services.fusion.fuse import FusedChunk
@@ -57,6 +58,7 @@ class ChunkResult(Window):
     model_version: str
     fused: FusedChunk
     standing: Standing
+    arithmetic: str = ARITHMETIC  # what `fused` was calculated on
 
     @property
     def state(self) -> SessionState:
@@ -134,6 +136,8 @@ class SessionFold:
             if before.chunk_id in touched_ids:
                 told.append(after)
             elif after.standing == before.standing:
+                # Whether it is explained depends on the standing before it too, and that has changed.
+                self._changed.add(before.chunk_id)
                 if before.key > touched[-1].key:
                     break
                 continue
@@ -202,6 +206,7 @@ def advanced(model: FusionModel, before: SessionState, result: ChunkResult) -> C
         model_version=result.model_version,
         fused=result.fused,
         standing=Standing(state, leading_reason(result.fused, state.level, state.cause)),
+        arithmetic=result.arithmetic,
     )
 
 

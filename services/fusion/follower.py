@@ -18,9 +18,10 @@ from quietus.ingest.v1.events_pb2 import (
     VoiceSessionRecorded,
 )
 from services.fusion import telling
-from services.fusion.fold import Models
+from services.fusion.fold import ChunkResult, ClientBatch, Models
 from services.fusion.folding import fold_batches
 from services.fusion.reading import client_batch, known_id, session_end, silence
+from services.fusion.registry import KnownModels
 from services.fusion.store import sessions, silences
 from services.fusion.vocabulary import Modality
 
@@ -36,7 +37,7 @@ class IngestHandler:
     """
 
     def __init__(self, models: Models) -> None:
-        self._models = models
+        self._known = KnownModels(models)
 
     def user_of(self, event: bytes) -> UUID | None:
         return known_id(_content(Event.FromString(event)).user_id)
@@ -50,7 +51,7 @@ class IngestHandler:
         await _ensure_people(tx, happened, owners.values())
         fused_before = set(owners)
         ends = await sessions.read_ends(tx, fused_into - fused_before)
-        fused = iter(zip(batches, await fold_batches(tx, self._models, batches), strict=True))
+        fused = iter(zip(batches, await self._fold(tx, batches), strict=True))
         for one in happened:
             match one:
                 case PredictionsCommitted():
@@ -67,6 +68,15 @@ class IngestHandler:
                         ends[end.session_id] = end
                 case _:
                     await _keep_silence(tx, one)
+
+    async def _fold(self, tx: Transaction, batches: Sequence[ClientBatch]) -> Sequence[Sequence[ChunkResult]]:
+        """What each batch changed. Grouping makes no difference, so batches of two versions are folded one run after
+        the other.
+        """
+        changed: list[Sequence[ChunkResult]] = []
+        async for models, run in self._known.runs(tx, batches):
+            changed.extend(await fold_batches(tx, models, run))
+        return changed
 
 
 async def _ensure_people(tx: Transaction, happened: Sequence[Happened], known: Collection[UUID]) -> None:

@@ -14,7 +14,7 @@ from libs.common.rpc.caller import Caller
 from libs.common.rpc.errors import AppError, ErrorKind
 from quietus_edge.ids import EPOCH
 from services.fusion import thresholds
-from services.fusion.fold import Models
+from services.fusion.registry import KnownModels
 from services.fusion.store import courses, outcomes
 from services.fusion.thresholds import Case, Course, Decided, Effect, Standing, Thresholds
 
@@ -62,7 +62,7 @@ class Reviews:
     REVIEW_TOO_LARGE.
     """
 
-    def __init__(self, database: Database, models: Models, clock: Clock = utc_now) -> None:
+    def __init__(self, database: Database, models: KnownModels, clock: Clock = utc_now) -> None:
         self._database = database
         self._models = models
         self._clock = clock
@@ -73,11 +73,12 @@ class Reviews:
     ) -> Review:
         period = self._period(start, end)
         async with self._reading(caller) as tx:
-            model = self._models.active
+            models = await self._models.in_force(tx)
+            model = models.active
             current = Thresholds.of(model.session)
             wanted = [current.moved(*candidate) for candidate in candidates]
             _check(wanted)
-            alike = [name for name, one in self._models.versions.items() if thresholds.scores_alike(one, model)]
+            alike = [name for name, one in models.versions.items() if thresholds.scores_alike(one, model)]
             stored = await _stored(tx, period, alike)
         # It may take a while, and what comes in doesn't wait for it.
         return await asyncio.to_thread(_review, model.version, period, current, stored, wanted)

@@ -8,11 +8,12 @@ from libs.common.db.database import Database, Transaction
 from libs.common.people.access import Access
 from libs.common.rpc.caller import Caller
 from libs.common.rpc.errors import AppError, ErrorKind
-from services.fusion.fold import ChunkResult, Models, advanced
+from services.fusion.fold import ChunkResult, advanced
 from services.fusion.fuse import fuse_chunks
 from services.fusion.inputs import InputArrays
 from services.fusion.model import FusionModel
 from services.fusion.records import DissonanceRecord, PageKey, SessionRisk
+from services.fusion.registry import KnownModels
 from services.fusion.silence import Silence
 from services.fusion.store import accounts, inputs, results, sessions, silences
 
@@ -32,14 +33,17 @@ class Replay:
 
 
 class Sessions:
-    def __init__(self, database: Database, access: Access, models: Models) -> None:
+    def __init__(self, database: Database, access: Access, models: KnownModels) -> None:
         self._database = database
         self._access = access
         self._models = models
 
-    def model_of(self, result: ChunkResult) -> FusionModel | None:
-        """What made it; None when this process doesn't know the version."""
-        return self._models.versions.get(result.model_version)
+    async def model_of(self, result: ChunkResult) -> FusionModel | None:
+        """What made it; None when nobody registered the version."""
+        if (known := self._models.known(result.model_version)) is not None:
+            return known
+        async with self._database.read() as tx:
+            return (await self._models.versions(tx)).get(result.model_version)
 
     async def results(
         self, caller: Caller, session_id: UUID, after: PageKey, limit: int
@@ -73,9 +77,7 @@ class Sessions:
             stored = await results.read_one(tx, session_id, chunk_id)
             if stored is None:
                 raise AppError(ErrorKind.NOT_FOUND, "CHUNK_NOT_FOUND")
-            model = self.model_of(stored)
-            if model is None:
-                raise AppError(ErrorKind.FAILED_PRECONDITION, "MODEL_NOT_FOUND")
+            model = (await self._models.versions(tx))[stored.model_version]
             known = (await inputs.read(tx, [(session_id, chunk_id)])).get(session_id, {})
             if chunk_id not in known:
                 raise AppError(ErrorKind.FAILED_PRECONDITION, "INPUTS_EXPIRED")

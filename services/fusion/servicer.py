@@ -18,11 +18,12 @@ from services.fusion.explanation import Wording
 from services.fusion.fold import ChunkResult
 from services.fusion.live import LiveSessions
 from services.fusion.records import BEGINNING, PageKey, SessionRisk
+from services.fusion.replaying import SessionReplay
 from services.fusion.review_messages import review_message
 from services.fusion.reviewing import Candidate, Reviews
 from services.fusion.service import Sessions
 from services.fusion.silence import Silence
-from services.fusion.telling import record_message, result_message, risk_message
+from services.fusion.telling import record_message, replay_message, result_message, risk_message
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -34,12 +35,14 @@ class FusionServicer(FusionServiceServicer):
     def __init__(
         self,
         sessions: Sessions,
+        replay: SessionReplay,
         live: LiveSessions,
         reviews: Reviews,
         page_tokens: PageTokens,
         wordings: Mapping[str, Wording],
     ) -> None:
         self._sessions = sessions
+        self._replay = replay
         self._live = live
         self._reviews = reviews
         self._page_tokens = page_tokens
@@ -53,7 +56,7 @@ class FusionServicer(FusionServiceServicer):
         after = self._opened(method, request.page_token)
         found, silences = await self._sessions.results(current_caller(), session_id, after, size + 1)
         return contract.ListFusionResultsResponse(
-            results=[self._result(session_id, result, silences) for result in found[:size]],
+            results=[await self._result(session_id, result, silences) for result in found[:size]],
             next_page_token=self._sealed(method, found[size - 1].key) if len(found) > size else "",
         )
 
@@ -73,7 +76,7 @@ class FusionServicer(FusionServiceServicer):
         self, request: contract.GetSessionRiskRequest, context: Context
     ) -> contract.GetSessionRiskResponse:
         risk = await self._sessions.risk(current_caller(), UUID(request.session_id))
-        return contract.GetSessionRiskResponse(risk=self._risk(risk))
+        return contract.GetSessionRiskResponse(risk=await self._risk(risk))
 
     async def WatchSession(
         self, request: contract.WatchSessionRequest, context: Context
@@ -83,7 +86,7 @@ class FusionServicer(FusionServiceServicer):
         await context.send_initial_metadata(())
         async with aclosing(self._live.states(caller, session_id, request.after_position, drain)) as states:
             async for position, risk in states:
-                yield contract.WatchSessionResponse(risk=self._risk(risk), position=position)
+                yield contract.WatchSessionResponse(risk=await self._risk(risk), position=position)
 
     async def ReviewThresholds(
         self, request: contract.ReviewThresholdsRequest, context: Context
@@ -97,19 +100,35 @@ class FusionServicer(FusionServiceServicer):
         session_id = UUID(request.session_id)
         replay = await self._sessions.replay(current_caller(), session_id, UUID(request.chunk_id))
         return contract.ReplayChunkResponse(
-            stored=self._result(session_id, replay.stored, replay.silences),
-            replayed=self._result(session_id, replay.replayed, replay.silences),
+            stored=await self._result(session_id, replay.stored, replay.silences),
+            replayed=await self._result(session_id, replay.replayed, replay.silences),
             identical=replay.identical,
         )
 
-    def _result(self, session_id: UUID, result: ChunkResult, silences: Sequence[Silence]) -> contract.FusionResult:
-        model = self._sessions.model_of(result)
+    async def ReplaySession(
+        self, request: contract.ReplaySessionRequest, context: Context
+    ) -> AsyncIterator[contract.ReplaySessionResponse]:
+        session_id, method = UUID(request.session_id), f"ReplaySession {request.session_id}"
+        caller, drain, chunks, identical = current_caller(), current_drain(), 0, True
+        after = self._opened(method, request.page_token)
+        async with aclosing(self._replay.parts(caller, session_id, after)) as parts:
+            async for part in parts:
+                chunks, identical = chunks + part.chunks, identical and not part.differences
+                token = self._sealed(method, part.last) if part.last else ""
+                yield replay_message(part, chunks, token, identical=identical)
+                if drain.is_set():
+                    return
+
+    async def _result(
+        self, session_id: UUID, result: ChunkResult, silences: Sequence[Silence]
+    ) -> contract.FusionResult:
+        model = await self._sessions.model_of(result)
         return result_message(
             session_id, result, explained=True, silences=silences, model=model, wordings=self._wordings
         )
 
-    def _risk(self, risk: SessionRisk) -> contract.SessionRisk:
-        return risk_message(risk, self._sessions.model_of(risk.latest), self._wordings)
+    async def _risk(self, risk: SessionRisk) -> contract.SessionRisk:
+        return risk_message(risk, await self._sessions.model_of(risk.latest), self._wordings)
 
     def _opened(self, method: str, token: str) -> PageKey:
         values = self._page_tokens.open(method, token)

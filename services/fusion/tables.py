@@ -7,6 +7,7 @@ from sqlalchemy import (
     REAL,
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     DateTime,
     Double,
@@ -85,6 +86,29 @@ MODEL_VERSIONS = Table(
     Column("checksum", String(64), nullable=False),
     Column("document", JSONB, nullable=False),
     _moment("create_time", now=True),
+)
+
+# Which version makes results, from when on: what people decided, and follows from no feed.
+MODEL_SWITCHES = Table(
+    "model_switches",
+    METADATA,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("version", String(64), ForeignKey(f"{SCHEMA}.model_versions.version"), nullable=False),
+    _moment("effect_time"),
+    Column("actor", String(128), nullable=False),
+    _moment("switch_time"),
+    _moment("create_time", now=True),
+)
+
+# One row, locked by whoever fuses and whoever switches: when the newest of what is fused was received, and how many
+# switches there are.
+MODEL_HEAD = Table(
+    "model_head",
+    METADATA,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    _moment("receive_time"),
+    Column("switches", Integer, nullable=False),
+    CheckConstraint("id = 1", name="one_head"),
 )
 
 SESSION_STATES = Table(
@@ -205,6 +229,7 @@ FUSION_RESULTS = Table(
     Column("revision", Integer, nullable=False),
     Column("batch_number", BigInteger, nullable=False),
     Column("model_version", String(64), nullable=False),
+    # And what its arithmetic ran on: see arithmetic.py.
     Column("numpy_version", String(32), nullable=False),
     _number("exact_score"),
     _number("exact_confidence"),

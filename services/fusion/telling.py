@@ -9,7 +9,9 @@ from quietus.common.v1.types_pb2 import Emotion, EmotionDistribution, Modality, 
 from quietus.fusion.v1 import fusion_pb2 as contract
 from quietus.fusion.v1.events_pb2 import Event, SessionSettled
 from services.fusion import vocabulary
+from services.fusion.arithmetic import ARITHMETIC
 from services.fusion.counterfactual import Counterfactuals, With, Without, counterfactuals
+from services.fusion.differences import Difference, Part
 from services.fusion.explanation import Explanation, Wording, explain, lacking
 from services.fusion.facts import facts_key, facts_of
 from services.fusion.fold import BatchOrigin, ChunkResult
@@ -38,7 +40,7 @@ def result_message(
     than chunks, and the rest is rendered on read.
     """
     fused = result.fused
-    otherwise = NOT_ASKED if model is None else counterfactuals(model, [fused])[0]
+    otherwise = NOT_ASKED if model is None else counterfactuals(model, fused)
     silent = silent_in(result, lacking(fused), silences)
     return contract.FusionResult(
         session_id=str(session_id),
@@ -160,6 +162,32 @@ def risk_message(
             )
             for one in lasting(risk.silences)
         ],
+    )
+
+
+def replay_message(part: Part, chunks: int, page_token: str, *, identical: bool) -> contract.ReplaySessionResponse:
+    """`chunks` and `identical` are of the whole call so far."""
+    return contract.ReplaySessionResponse(
+        chunks=chunks,
+        total_chunks=part.total_chunks,
+        differences=[_difference(one) for one in part.differences],
+        identical=identical,
+        page_token=page_token,
+        done=part.last is None,
+        arithmetic=ARITHMETIC,
+    )
+
+
+def _difference(one: Difference) -> contract.ReplayDifference:
+    return contract.ReplayDifference(
+        row=contract.ReplayedRow.ValueType(one.row),
+        chunk_id="" if one.chunk_id is None else str(one.chunk_id),
+        values=[
+            contract.ReplayedValue(name=value.name, stored=value.stored, replayed=value.replayed)
+            for value in one.values
+        ],
+        rounding_only=one.rounding_only,
+        stored_arithmetic=one.stored_arithmetic,
     )
 
 

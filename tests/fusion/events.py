@@ -152,9 +152,9 @@ def _text(said: Said) -> TextPrediction:
     )
 
 
-async def apply(database: Database, models: Models, *groups: Sequence[bytes]) -> None:
+async def apply(database: Database, models: Models | IngestHandler, *groups: Sequence[bytes]) -> None:
     """Each group in a transaction of its own, as the follower does."""
-    handler = IngestHandler(models)
+    handler = models if isinstance(models, IngestHandler) else IngestHandler(models)
     for position, group in enumerate(groups, start=1):
         events = [FeedEvent(position, index, data, datetime.now(UTC)) for index, data in enumerate(group)]
         async with database.transaction() as tx:

@@ -153,6 +153,20 @@ async def test_a_late_crisis_raises_what_came_after_it(database: Database, model
     assert (state["level"], state["level_cause"], state["chunks"]) == ("critical", "CRISIS_CUE_HELD", 3)
 
 
+async def test_a_chunk_that_a_late_crisis_no_longer_reaches_says_that_it_is_over(
+    database: Database, models: Models, second_database: Database
+) -> None:
+    """A day later nothing is left of it in the state, so that only the level before the chunk is another one."""
+    calm = [chunk(number, text=said(0.05)) for number in (1, 10_000)]
+    crisis = chunk(0, text=said(0.9, signals=frozenset({CrisisSignal.ACTIVE_IDEATION})))
+    events = [committed(batch(number, *predictions(one))) for number, one in enumerate((*calm, crisis), start=1)]
+    await apply(database, models, *([event] for event in events))
+    await apply(second_database, models, events)
+    explained = await table(database, "llm_explanations")
+    assert {row["chunk_id"] for row in explained} == {one.chunk_id for one in (*calm, crisis)}
+    assert await everything(second_database) == await everything(database)
+
+
 async def test_a_session_that_ends_without_a_chunk_is_settled(database: Database, models: Models) -> None:
     await apply(database, models, [started(), ended()])
     assert [event.WhichOneof("event") for event in await told(database)] == ["session_settled"]

@@ -1,71 +1,35 @@
 """FusionService over a real channel."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from uuid import UUID, uuid4
+from collections.abc import AsyncIterator
+from uuid import uuid4
 
 import grpc
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from libs.common.db.database import Database
-from libs.common.feed.tail import Tail
-from libs.common.observability.metrics import Metrics
-from libs.common.rpc.caller import Caller
-from libs.common.rpc.client import Metadata, bearer
-from libs.common.rpc.server import build_server
-from libs.common.security.tokens import StaticVerifierKeys, TokenSigner, TokenVerifier
 from libs.common.timestamps import to_datetime
-from quietus.common.v1.options_pb2 import ROLE_COUNSELOR, ROLE_DEVICE, ROLE_SERVICE, ROLE_USER, Role
+from quietus.common.v1.options_pb2 import ROLE_COUNSELOR, ROLE_DEVICE, ROLE_SERVICE
 from quietus.common.v1.types_pb2 import RISK_LEVEL_CRITICAL, RISK_LEVEL_LOW
 from quietus.fusion.v1 import fusion_pb2 as contract
 from quietus.fusion.v1.fusion_pb2_grpc import FusionServiceStub
 from quietus.ingest.v1.sessions_pb2 import SILENCE_CAUSE_FAILED
-from quietus_edge.errors import reason_of
-from services.fusion.app import make_parts
 from services.fusion.fold import Models
-from services.fusion.settings import FusionSettings
 from services.fusion.vocabulary import CrisisSignal, Emotion, Modality
 from tests.fusion import make
 from tests.fusion.events import apply, committed, ended, resumed, silent, table, told
 from tests.fusion.make import SESSION_ID, batch, chunk, predictions, said, shown
+from tests.fusion.serving import COUNSELOR_ID, OWN, refused, serving, take_into_care, token
 
-PRIVATE_KEY = Ed25519PrivateKey.generate()
-SIGNER = TokenSigner(PRIVATE_KEY, "test")
-VERIFIER = TokenVerifier(StaticVerifierKeys({"test": PRIVATE_KEY.public_key()}))
-COUNSELOR_ID = uuid4()
 # Longer than anything here takes: a bound on a hanging test, not a measurement.
 PATIENCE_SECONDS = 20.0
 SAD = tuple(float(emotion is Emotion.SAD) for emotion in Emotion)
 
 
-def token(user_id: UUID | None, role: "Role.ValueType" = ROLE_USER) -> Metadata:
-    name = "" if user_id is None else f"anon_{user_id.hex[-4:]}"
-    expires_at = datetime.now(UTC) + timedelta(hours=1)
-    return bearer(SIGNER.sign(Caller(user_id, role, frozenset(), name, None, None, expires_at)))
-
-
-OWN = token(make.USER_ID)
-
-
-@contextmanager
-def refused(status: grpc.StatusCode, reason: str) -> Iterator[None]:
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        yield
-    assert (caught.value.code(), reason_of(caught.value)) == (status, reason)
-
-
 @pytest.fixture
 async def stub(database: Database, models: Models) -> AsyncIterator[FusionServiceStub]:
-    metrics = Metrics("fusion")
-    settings = FusionSettings(port=0)
-    server = build_server(settings, make_parts(settings, database, models, Tail(database, metrics)), VERIFIER, metrics)
-    port = await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+    async with serving(database, models) as channel:
         yield FusionServiceStub(channel)
-    await server.drain(0.1)
 
 
 @pytest.fixture
@@ -75,14 +39,6 @@ async def session(database: Database, models: Models) -> None:
         face = None if number == 1 else shown(Emotion.SAD, 0.6, distribution=SAD)
         one = chunk(number, face, shown(Emotion.SAD, 0.6, distribution=SAD), said(0.1, valence=0.6))
         await apply(database, models, [committed(batch(number + 1, *predictions(one)))])
-
-
-async def take_into_care(database: Database) -> None:
-    async with database.transaction() as tx:
-        await tx.execute(
-            "INSERT INTO care_assignments (counselor_id, user_id, assign_time) VALUES (:counselor, :person, now())",
-            {"counselor": COUNSELOR_ID, "person": make.USER_ID},
-        )
 
 
 @pytest.mark.usefixtures("session")

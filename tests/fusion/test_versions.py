@@ -1,6 +1,8 @@
 """Model files on the real database: what is refused, and two versions in one session."""
 
 import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +11,15 @@ import pytest
 from libs.common.db.database import Database
 from libs.common.rpc.errors import AppError, ErrorKind
 from services.fusion import models as shipped_models
-from services.fusion.fold import Models
 from services.fusion.inputs import ChunkInputs
+from services.fusion.model import parse_model
 from services.fusion.models import SHIPPED, read_document
 from services.fusion.registry import load_models
 from services.fusion.vocabulary import Emotion
 from tests.fusion.events import apply, committed, everything, table, told
 from tests.fusion.make import batch, chunk, predictions, said, shown
 from tests.fusion.models_folder import candidate, put
+from tests.fusion.versions import switch
 
 SAD = tuple(float(emotion is Emotion.SAD) for emotion in Emotion)
 # Another prior and other weights, a longer look at dissonance, and words that are positive a little later.
@@ -95,29 +98,25 @@ def masking(number: int) -> ChunkInputs:
     return chunk(number, face, face if number % 3 else None, said(0.1, valence=0.6 if number % 2 else 0.5))
 
 
-def changed(models: Models, version: str) -> Models:
-    return Models(models.versions, models.versions[version])
-
-
 async def test_two_versions_in_one_session_each_speak_for_their_own_results(
     database: Database, second_database: Database, folder: Path
 ) -> None:
     """An older version's chunks are moved by a late one: they keep its rules, and grouping still changes nothing."""
     version = put(folder, candidate("fusion-x", CHANGES))
-    for one in (database, second_database):
-        await load_models(one, SHIPPED)
-    both = await load_models(database, version)
+    both = await load_models(database, SHIPPED)
     assert both.versions.keys() == {SHIPPED, version}
-    old, new = changed(both, SHIPPED), changed(both, version)
-
-    await load_models(second_database, version)
+    await load_models(second_database, SHIPPED)
+    other = parse_model(read_document(version))
+    now = datetime.now(UTC) + timedelta(days=1)
     before = [committed(batch(n, *predictions(masking(n)))) for n in range(2, 12)]
-    after = [committed(batch(n, *predictions(masking(n)))) for n in range(12, 26)]
-    late = [committed(batch(n, *predictions(masking(place)))) for n, place in ((26, 0), (27, 1))]
-    await apply(database, old, before)
-    await apply(database, new, *([event] for event in (*after, *late)))
-    await apply(second_database, old, *([event] for event in before))
-    await apply(second_database, new, [*after, *late])
+    numbers = [(n, n) for n in range(12, 26)] + [(26, 0), (27, 1)]
+    later = [replace(batch(n, *predictions(masking(place))), receive_time=now) for n, place in numbers]
+    await apply(database, both, before)
+    await switch(database, other)
+    await apply(database, both, *([committed(one)] for one in later))
+    await apply(second_database, both, *([event] for event in before))
+    await switch(second_database, other)
+    await apply(second_database, both, [committed(one) for one in later])
     assert await everything(second_database) == await everything(database)
     assert await told(second_database) == await told(database)
 

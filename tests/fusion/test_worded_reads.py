@@ -24,7 +24,7 @@ from services.fusion.wording import PROMPT_VERSION
 from tests.fusion.endpoint import running_endpoint
 from tests.fusion.events import apply, committed
 from tests.fusion.make import SESSION_ID, batch, chunk, predictions, said, shown
-from tests.fusion.test_rpc import OWN, VERIFIER
+from tests.fusion.serving import OWN, VERIFIER
 
 LISTING = contract.ListFusionResultsRequest(session_id=str(SESSION_ID))
 RISK = contract.GetSessionRiskRequest(session_id=str(SESSION_ID))

@@ -8,6 +8,10 @@ SHIPPED = "fusion-2"
 _FOLDER = Path(__file__).parent
 
 
+def shipped_versions() -> list[str]:
+    return sorted(path.stem for path in _FOLDER.glob("*.json"))
+
+
 def path_of(version: str) -> Path:
     return _FOLDER / f"{version}.json"
 

@@ -2,7 +2,7 @@
 chunk_id).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -14,14 +14,14 @@ from libs.common.ids import derived_id
 from services.fusion.dissonance import Finding, stated_emotion
 from services.fusion.explanation import explain
 from services.fusion.facts import facts_key, facts_of
-from services.fusion.fold import ChangedResult, Models
+from services.fusion.fold import ChangedResult, ChunkResult, Models
 from services.fusion.model import FusionModel
 from services.fusion.records import DissonanceRecord, PageKey
 from services.fusion.store.result_rows import four_decimals
 from services.fusion.store.results import SessionChanges
 from services.fusion.vocabulary import Direction, Emotion, Level
 
-_RECORD_COLUMNS = (
+RECORD_COLUMNS = (
     "id",
     "user_id",
     "session_id",
@@ -62,10 +62,10 @@ async def write(tx: Transaction, models: Models, sessions: Sequence[SessionChang
         for change in changes:
             if change.finding is not None:
                 model = models.versions[change.result.model_version]
-                records.append(_record(model, session_id, user_id, change, change.finding))
+                records.append(record_of(model, session_id, user_id, change.result, change.finding))
             if change.is_explained:
                 explanations.append(_explanation(session_id, user_id, change))
-    await _replace(tx, "dissonance_records", stored, records, _RECORD_COLUMNS)
+    await _replace(tx, "dissonance_records", stored, records, RECORD_COLUMNS)
     await _replace(tx, "llm_explanations", stored, explanations, _EXPLANATION_COLUMNS)
 
 
@@ -87,10 +87,11 @@ async def _replace(
         await tx.driver.copy_records_to_table(table, records=rows, columns=columns)
 
 
-def _record(
-    model: FusionModel, session_id: UUID, user_id: UUID, change: ChangedResult, finding: Finding
+def record_of(
+    model: FusionModel, session_id: UUID, user_id: UUID, result: ChunkResult, finding: Finding
 ) -> tuple[Any, ...]:
-    result, fused = change.result, change.result.fused
+    """In the order of RECORD_COLUMNS."""
+    fused = result.fused
     assert fused.said_valence is not None
     assert fused.shown_emotion is not None
     return (
@@ -128,6 +129,20 @@ def _explanation(session_id: UUID, user_id: UUID, change: ChangedResult) -> tupl
         result.capture_end_time,
         facts_key(facts_of(result.fused, result.state)) or None,
     )
+
+
+async def read_stored_records(
+    tx: Transaction, session_id: UUID, after: PageKey, last: PageKey
+) -> Mapping[UUID, "asyncpg.Record"]:
+    """By chunk: the rows in the order of capture up to `last`, as they stand; by idx_dissonance_records_capture."""
+    rows = await tx.driver.fetch(
+        "SELECT * FROM dissonance_records WHERE session_id = $1 AND (detected_at, chunk_id) > ($2, $3)"
+        " AND (detected_at, chunk_id) <= ($4, $5) ORDER BY detected_at, chunk_id",
+        session_id,
+        *after,
+        *last,
+    )
+    return {row["chunk_id"]: row for row in rows}
 
 
 async def read_records(tx: Transaction, session_id: UUID, after: PageKey, limit: int) -> Sequence[DissonanceRecord]:

@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-import numpy as np
 
 from libs.common.ids import derived_id
 from services.fusion.fold import ChunkResult, Standing
@@ -16,7 +15,7 @@ from services.fusion.vocabulary import KNOWN_EMOTIONS, SHOWING_MODALITIES, Direc
 
 _CONTRIBUTION_PARTS = ("probability", "weight", "confidence", "logit")
 _EMOTION_COLUMNS = tuple(f"emotion_{emotion.label}" for emotion in KNOWN_EMOTIONS)
-_FITTED_COLUMNS = tuple(f"{modality.label}_fitted" for modality in SHOWING_MODALITIES)
+FITTED_COLUMNS = tuple(f"{modality.label}_fitted" for modality in SHOWING_MODALITIES)
 _NO_EMOTIONS = (None,) * len(KNOWN_EMOTIONS)
 
 COLUMNS = (
@@ -41,7 +40,7 @@ COLUMNS = (
     "prior_logit",
     "evidence",
     *(f"{modality.label}_{part}" for modality in Modality for part in _CONTRIBUTION_PARTS),
-    *_FITTED_COLUMNS,
+    *FITTED_COLUMNS,
     *_EMOTION_COLUMNS,
     "said_valence",
     "shown_valence",
@@ -78,7 +77,7 @@ def row_of(session_id: UUID, user_id: UUID, result: ChunkResult) -> tuple[Any, .
         result.revision,
         result.batch_number,
         result.model_version,
-        np.__version__,
+        result.arithmetic,
         fused.score,
         fused.confidence,
         fused.logit,
@@ -138,6 +137,7 @@ def result_in(row: "asyncpg.Record") -> ChunkResult:
         model_version=row["model_version"],
         fused=_fused_in(row),
         standing=Standing(_state_in(row), row["leading_reason"]),
+        arithmetic=row["numpy_version"],
     )
 
 

@@ -8,6 +8,8 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
+import asyncpg
+
 from libs.common.db.database import Transaction
 from services.fusion.fold import ChangedResult, ChunkResult, Standing
 from services.fusion.records import PageKey
@@ -42,6 +44,11 @@ CROSS JOIN LATERAL (
     ORDER BY r.capture_end_time DESC, r.chunk_id DESC LIMIT $4
 ) r
 ORDER BY r.session_id, r.capture_end_time, r.chunk_id
+"""
+
+_PAGE = """
+SELECT * FROM fusion_results WHERE session_id = $1 AND (capture_end_time, chunk_id) > ($2, $3)
+ORDER BY capture_end_time, chunk_id LIMIT $4
 """
 
 
@@ -90,14 +97,29 @@ async def read_standings_before(tx: Transaction, places: Sequence[Place]) -> Map
 
 async def read_page(tx: Transaction, session_id: UUID, after: PageKey, limit: int) -> Sequence[ChunkResult]:
     """In the order of capture."""
+    return [result_in(row) for row in await read_stored_page(tx, session_id, after, limit)]
+
+
+async def read_stored_page(tx: Transaction, session_id: UUID, after: PageKey, limit: int) -> Sequence["asyncpg.Record"]:
+    """In the order of capture, the rows as they stand."""
+    return await tx.driver.fetch(_PAGE, session_id, *after, limit)
+
+
+async def count(tx: Transaction, session_id: UUID) -> int:
+    chunks: int = await tx.driver.fetchval("SELECT count(*) FROM fusion_results WHERE session_id = $1", session_id)
+    return chunks
+
+
+async def read_missing(tx: Transaction, session_id: UUID, limit: int) -> Sequence[UUID]:
+    """Chunks whose inputs are kept and whose result isn't; by the keys of both tables."""
     rows = await tx.driver.fetch(
-        "SELECT * FROM fusion_results WHERE session_id = $1 AND (capture_end_time, chunk_id) > ($2, $3)"
-        " ORDER BY capture_end_time, chunk_id LIMIT $4",
+        "SELECT DISTINCT i.chunk_id FROM chunk_inputs i WHERE i.session_id = $1 AND NOT EXISTS"
+        " (SELECT FROM fusion_results r WHERE r.session_id = i.session_id AND r.chunk_id = i.chunk_id)"
+        " ORDER BY i.chunk_id LIMIT $2",
         session_id,
-        *after,
         limit,
     )
-    return [result_in(row) for row in rows]
+    return [row["chunk_id"] for row in rows]
 
 
 async def read_one(tx: Transaction, session_id: UUID, chunk_id: UUID) -> ChunkResult | None:

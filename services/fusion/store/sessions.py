@@ -16,9 +16,25 @@ from services.fusion.store import silences
 from services.fusion.store.result_rows import result_in
 from services.fusion.vocabulary import Direction, Level
 
-_UPSERT = """
-INSERT INTO session_states (session_id, user_id, chunks, capture_end_time, chunk_id, level, state_logit, state_seconds,
-    session_score, level_cause, critical_until, high_until, leading_reason, judged_chunk_ids, judged_directions)
+COLUMNS = (
+    "session_id",
+    "user_id",
+    "chunks",
+    "capture_end_time",
+    "chunk_id",
+    "level",
+    "state_logit",
+    "state_seconds",
+    "session_score",
+    "level_cause",
+    "critical_until",
+    "high_until",
+    "leading_reason",
+    "judged_chunk_ids",
+    "judged_directions",
+)
+_UPSERT = f"""
+INSERT INTO session_states ({", ".join(COLUMNS)})
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 ON CONFLICT (session_id) DO UPDATE SET chunks = excluded.chunks, capture_end_time = excluded.capture_end_time,
     chunk_id = excluded.chunk_id, level = excluded.level, state_logit = excluded.state_logit,
@@ -26,7 +42,7 @@ ON CONFLICT (session_id) DO UPDATE SET chunks = excluded.chunks, capture_end_tim
     critical_until = excluded.critical_until, high_until = excluded.high_until,
     leading_reason = excluded.leading_reason, judged_chunk_ids = excluded.judged_chunk_ids,
     judged_directions = excluded.judged_directions
-"""
+"""  # noqa: S608 - our own names
 _RISK = """
 SELECT r.*, u.anonymous_id, s.chunks AS session_chunks, e.session_id IS NOT NULL AS settled
 FROM session_states s JOIN users u USING (user_id)
@@ -58,7 +74,7 @@ async def read_tails(tx: Transaction, session_ids: Sequence[UUID]) -> Mapping[UU
 
 
 async def write_tails(tx: Transaction, tails: Sequence[SessionTail]) -> None:
-    await tx.driver.executemany(_UPSERT, [_row_of(tail) for tail in tails])
+    await tx.driver.executemany(_UPSERT, [row_of(tail) for tail in tails])
 
 
 async def write_end(tx: Transaction, end: SessionEnd) -> None:
@@ -104,6 +120,30 @@ async def read_owner(tx: Transaction, session_id: UUID) -> UUID | None:
     return owner
 
 
+async def count(tx: Transaction, first: UUID, last: UUID, user_id: UUID | None) -> int:
+    """Of one person or of everybody, by their ids; by the primary key, or idx_session_states_user_id."""
+    sessions: int = await tx.driver.fetchval(
+        "SELECT count(*) FROM session_states WHERE session_id BETWEEN $1 AND $2 AND ($3::uuid IS NULL OR user_id = $3)",
+        first,
+        last,
+        user_id,
+    )
+    return sessions
+
+
+async def read_ids(tx: Transaction, user_id: UUID, after: UUID, last: UUID, limit: int) -> Sequence[UUID]:
+    """A person's sessions, by id; by idx_session_states_user_id."""
+    rows = await tx.driver.fetch(
+        "SELECT session_id FROM session_states WHERE user_id = $1 AND session_id > $2 AND session_id <= $3"
+        " ORDER BY session_id LIMIT $4",
+        user_id,
+        after,
+        last,
+        limit,
+    )
+    return [row["session_id"] for row in rows]
+
+
 async def read_risk(tx: Transaction, session_id: UUID) -> SessionRisk | None:
     row = await tx.driver.fetchrow(_RISK, session_id)
     if row is None:
@@ -119,7 +159,8 @@ async def read_risk(tx: Transaction, session_id: UUID) -> SessionRisk | None:
     )
 
 
-def _row_of(tail: SessionTail) -> tuple[Any, ...]:
+def row_of(tail: SessionTail) -> tuple[Any, ...]:
+    """In the order of COLUMNS."""
     state = tail.standing.state
     return (
         tail.session_id,

@@ -133,6 +133,38 @@ EXPLANATION_SOURCE_LANGUAGE_MODEL: ExplanationSource.ValueType  # 2
 """A language model; what it said was checked against the facts that it was given."""
 Global___ExplanationSource: _TypeAlias = ExplanationSource  # noqa: Y015
 
+class _ReplayedRow:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReplayedRowEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReplayedRow.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REPLAYED_ROW_UNSPECIFIED: _ReplayedRow.ValueType  # 0
+    """Not said."""
+    REPLAYED_ROW_RESULT: _ReplayedRow.ValueType  # 1
+    """A chunk's result."""
+    REPLAYED_ROW_DISSONANCE_RECORD: _ReplayedRow.ValueType  # 2
+    """A finding of dissonance."""
+    REPLAYED_ROW_SESSION_STATE: _ReplayedRow.ValueType  # 3
+    """The session's state."""
+    REPLAYED_ROW_MISSING_RESULT: _ReplayedRow.ValueType  # 4
+    """A chunk whose inputs are stored and whose result isn't."""
+
+class ReplayedRow(_ReplayedRow, metaclass=_ReplayedRowEnumTypeWrapper):
+    """What is stored and doesn't come out again."""
+
+REPLAYED_ROW_UNSPECIFIED: ReplayedRow.ValueType  # 0
+"""Not said."""
+REPLAYED_ROW_RESULT: ReplayedRow.ValueType  # 1
+"""A chunk's result."""
+REPLAYED_ROW_DISSONANCE_RECORD: ReplayedRow.ValueType  # 2
+"""A finding of dissonance."""
+REPLAYED_ROW_SESSION_STATE: ReplayedRow.ValueType  # 3
+"""The session's state."""
+REPLAYED_ROW_MISSING_RESULT: ReplayedRow.ValueType  # 4
+"""A chunk whose inputs are stored and whose result isn't."""
+Global___ReplayedRow: _TypeAlias = ReplayedRow  # noqa: Y015
+
 @_typing.final
 class WithoutModality(_message.Message):
     """A chunk without one modality that it used, fused exactly as if that had not come. It speaks of the chunk by itself."""
@@ -782,6 +814,150 @@ class ReplayChunkResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReplayChunkResponse: _TypeAlias = ReplayChunkResponse  # noqa: Y015
+
+@_typing.final
+class ReplaySessionRequest(_message.Message):
+    """Names a session to fuse again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """The session."""
+    page_token: _builtins.str
+    """From a response of an earlier call: goes on after its part. Empty: from the beginning."""
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_token", b"page_token", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplaySessionRequest: _TypeAlias = ReplaySessionRequest  # noqa: Y015
+
+@_typing.final
+class ReplayedValue(_message.Message):
+    """A value that is stored and another that comes out."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    STORED_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The column; "row" where one side has no row at all."""
+    stored: _builtins.str
+    """As it is stored."""
+    replayed: _builtins.str
+    """As it comes out; numbers with as many digits as tell their bits."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        stored: _builtins.str = ...,
+        replayed: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "replayed", b"replayed", "stored", b"stored"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayedValue: _TypeAlias = ReplayedValue  # noqa: Y015
+
+@_typing.final
+class ReplayDifference(_message.Message):
+    """A row that doesn't come out as it is stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROW_FIELD_NUMBER: _builtins.int
+    CHUNK_ID_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    ROUNDING_ONLY_FIELD_NUMBER: _builtins.int
+    STORED_ARITHMETIC_FIELD_NUMBER: _builtins.int
+    row: Global___ReplayedRow.ValueType
+    """Which row."""
+    chunk_id: _builtins.str
+    """The chunk; empty for the session's state."""
+    rounding_only: _builtins.bool
+    """The row was made on another platform or by another numpy, levels are equal and numbers within 1e-12: rounding, not a difference."""
+    stored_arithmetic: _builtins.str
+    """What made the stored row: numpy's version and what its arithmetic runs on. Empty for the session's state."""
+    @_builtins.property
+    def values(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReplayedValue]:
+        """The values that differ."""
+
+    def __init__(
+        self,
+        *,
+        row: Global___ReplayedRow.ValueType = ...,
+        chunk_id: _builtins.str = ...,
+        values: _abc.Iterable[Global___ReplayedValue] | None = ...,
+        rounding_only: _builtins.bool = ...,
+        stored_arithmetic: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk_id", b"chunk_id", "rounding_only", b"rounding_only", "row", b"row", "stored_arithmetic", b"stored_arithmetic", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayDifference: _TypeAlias = ReplayDifference  # noqa: Y015
+
+@_typing.final
+class ReplaySessionResponse(_message.Message):
+    """A part of a session, fused again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHUNKS_FIELD_NUMBER: _builtins.int
+    TOTAL_CHUNKS_FIELD_NUMBER: _builtins.int
+    DIFFERENCES_FIELD_NUMBER: _builtins.int
+    IDENTICAL_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    ARITHMETIC_FIELD_NUMBER: _builtins.int
+    chunks: _builtins.int
+    """Chunks that this call has fused so far."""
+    total_chunks: _builtins.int
+    """Chunks of the session."""
+    identical: _builtins.bool
+    """Nothing that this call has fused so far differs in a bit."""
+    page_token: _builtins.str
+    """Goes on after this part; empty when done."""
+    done: _builtins.bool
+    """The session's end is reached, and its state compared."""
+    arithmetic: _builtins.str
+    """What fuses now: numpy's version and what its arithmetic runs on."""
+    @_builtins.property
+    def differences(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReplayDifference]:
+        """What differs in this part, in the order of capture."""
+
+    def __init__(
+        self,
+        *,
+        chunks: _builtins.int = ...,
+        total_chunks: _builtins.int = ...,
+        differences: _abc.Iterable[Global___ReplayDifference] | None = ...,
+        identical: _builtins.bool = ...,
+        page_token: _builtins.str = ...,
+        done: _builtins.bool = ...,
+        arithmetic: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arithmetic", b"arithmetic", "chunks", b"chunks", "differences", b"differences", "done", b"done", "identical", b"identical", "page_token", b"page_token", "total_chunks", b"total_chunks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplaySessionResponse: _TypeAlias = ReplaySessionResponse  # noqa: Y015
 
 @_typing.final
 class DissonanceRecord(_message.Message):

@@ -55,6 +55,11 @@ class FusionServiceStub:
                 request_serializer=quietus_dot_fusion_dot_v1_dot_fusion__pb2.ReplayChunkRequest.SerializeToString,
                 response_deserializer=quietus_dot_fusion_dot_v1_dot_fusion__pb2.ReplayChunkResponse.FromString,
                 _registered_method=True)
+        self.ReplaySession = channel.unary_stream(
+                '/quietus.fusion.v1.FusionService/ReplaySession',
+                request_serializer=quietus_dot_fusion_dot_v1_dot_fusion__pb2.ReplaySessionRequest.SerializeToString,
+                response_deserializer=quietus_dot_fusion_dot_v1_dot_fusion__pb2.ReplaySessionResponse.FromString,
+                _registered_method=True)
         self.ListDissonanceRecords = channel.unary_unary(
                 '/quietus.fusion.v1.FusionService/ListDissonanceRecords',
                 request_serializer=quietus_dot_fusion_dot_v1_dot_fusion__pb2.ListDissonanceRecordsRequest.SerializeToString,
@@ -102,6 +107,16 @@ class FusionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReplaySession(self, request, context):
+        """Fuses a whole session again, chunk by chunk in the order of capture, under the versions that its results name, and compares every
+        bit of its results, its findings of dissonance and its state with what is stored. Each response is about the next part of the
+        session and names the token by which another call goes on after it; the last one is done.
+        NOT_FOUND SESSION_NOT_FOUND. FAILED_PRECONDITION INPUTS_EXPIRED, MODEL_NOT_FOUND. INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListDissonanceRecords(self, request, context):
         """Lists what was said against what was shown, oldest first.
         """
@@ -142,6 +157,11 @@ def add_FusionServiceServicer_to_server(servicer, server):
                     servicer.ReplayChunk,
                     request_deserializer=quietus_dot_fusion_dot_v1_dot_fusion__pb2.ReplayChunkRequest.FromString,
                     response_serializer=quietus_dot_fusion_dot_v1_dot_fusion__pb2.ReplayChunkResponse.SerializeToString,
+            ),
+            'ReplaySession': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReplaySession,
+                    request_deserializer=quietus_dot_fusion_dot_v1_dot_fusion__pb2.ReplaySessionRequest.FromString,
+                    response_serializer=quietus_dot_fusion_dot_v1_dot_fusion__pb2.ReplaySessionResponse.SerializeToString,
             ),
             'ListDissonanceRecords': grpc.unary_unary_rpc_method_handler(
                     servicer.ListDissonanceRecords,
@@ -263,6 +283,33 @@ class FusionService:
             '/quietus.fusion.v1.FusionService/ReplayChunk',
             quietus_dot_fusion_dot_v1_dot_fusion__pb2.ReplayChunkRequest.SerializeToString,
             quietus_dot_fusion_dot_v1_dot_fusion__pb2.ReplayChunkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplaySession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/quietus.fusion.v1.FusionService/ReplaySession',
+            quietus_dot_fusion_dot_v1_dot_fusion__pb2.ReplaySessionRequest.SerializeToString,
+            quietus_dot_fusion_dot_v1_dot_fusion__pb2.ReplaySessionResponse.FromString,
             options,
             channel_credentials,
             insecure,

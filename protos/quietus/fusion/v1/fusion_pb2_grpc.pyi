@@ -46,6 +46,12 @@ class FusionServiceStub:
     """Fuses a chunk again from its stored inputs under the model that its result names, and says whether all bits agree.
     NOT_FOUND CHUNK_NOT_FOUND. FAILED_PRECONDITION INPUTS_EXPIRED, MODEL_NOT_FOUND.
     """
+    ReplaySession: _grpc.UnaryStreamMultiCallable[_fusion_pb2.ReplaySessionRequest, _fusion_pb2.ReplaySessionResponse]
+    """Fuses a whole session again, chunk by chunk in the order of capture, under the versions that its results name, and compares every
+    bit of its results, its findings of dissonance and its state with what is stored. Each response is about the next part of the
+    session and names the token by which another call goes on after it; the last one is done.
+    NOT_FOUND SESSION_NOT_FOUND. FAILED_PRECONDITION INPUTS_EXPIRED, MODEL_NOT_FOUND. INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+    """
     ListDissonanceRecords: _grpc.UnaryUnaryMultiCallable[_fusion_pb2.ListDissonanceRecordsRequest, _fusion_pb2.ListDissonanceRecordsResponse]
     """Lists what was said against what was shown, oldest first."""
     ReviewThresholds: _grpc.UnaryUnaryMultiCallable[_fusion_pb2.ReviewThresholdsRequest, _fusion_pb2.ReviewThresholdsResponse]
@@ -73,6 +79,12 @@ class FusionServiceAsyncStub(FusionServiceStub):
     ReplayChunk: _aio.UnaryUnaryMultiCallable[_fusion_pb2.ReplayChunkRequest, _fusion_pb2.ReplayChunkResponse]  # type: ignore[assignment]
     """Fuses a chunk again from its stored inputs under the model that its result names, and says whether all bits agree.
     NOT_FOUND CHUNK_NOT_FOUND. FAILED_PRECONDITION INPUTS_EXPIRED, MODEL_NOT_FOUND.
+    """
+    ReplaySession: _aio.UnaryStreamMultiCallable[_fusion_pb2.ReplaySessionRequest, _fusion_pb2.ReplaySessionResponse]  # type: ignore[assignment]
+    """Fuses a whole session again, chunk by chunk in the order of capture, under the versions that its results name, and compares every
+    bit of its results, its findings of dissonance and its state with what is stored. Each response is about the next part of the
+    session and names the token by which another call goes on after it; the last one is done.
+    NOT_FOUND SESSION_NOT_FOUND. FAILED_PRECONDITION INPUTS_EXPIRED, MODEL_NOT_FOUND. INVALID_ARGUMENT PAGE_TOKEN_INVALID.
     """
     ListDissonanceRecords: _aio.UnaryUnaryMultiCallable[_fusion_pb2.ListDissonanceRecordsRequest, _fusion_pb2.ListDissonanceRecordsResponse]  # type: ignore[assignment]
     """Lists what was said against what was shown, oldest first."""
@@ -122,6 +134,18 @@ class FusionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_fusion_pb2.ReplayChunkResponse, _abc.Awaitable[_fusion_pb2.ReplayChunkResponse]]:
         """Fuses a chunk again from its stored inputs under the model that its result names, and says whether all bits agree.
         NOT_FOUND CHUNK_NOT_FOUND. FAILED_PRECONDITION INPUTS_EXPIRED, MODEL_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ReplaySession(
+        self,
+        request: _fusion_pb2.ReplaySessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_fusion_pb2.ReplaySessionResponse], _abc.AsyncIterator[_fusion_pb2.ReplaySessionResponse]]:
+        """Fuses a whole session again, chunk by chunk in the order of capture, under the versions that its results name, and compares every
+        bit of its results, its findings of dissonance and its state with what is stored. Each response is about the next part of the
+        session and names the token by which another call goes on after it; the last one is done.
+        NOT_FOUND SESSION_NOT_FOUND. FAILED_PRECONDITION INPUTS_EXPIRED, MODEL_NOT_FOUND. INVALID_ARGUMENT PAGE_TOKEN_INVALID.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,194 @@
+"""Fuses what is stored with another version of the model and counts what would change. Nothing is changed."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from libs.common.db.audit import append_audit
+from libs.common.db.database import Database
+from libs.common.rpc.errors import AppError, ErrorKind
+from quietus_edge.ids import EPOCH
+from services.fusion.comparison import ComparedChunk, SessionTally, Tally
+from services.fusion.fuse import fuse_chunks
+from services.fusion.inputs import ChunkInputs, InputArrays
+from services.fusion.model import FusionModel
+from services.fusion.records import BEGINNING
+from services.fusion.registry import candidate
+from services.fusion.session_state import START, SessionState, advance
+from services.fusion.store import comparing, inputs, sessions
+from services.fusion.store.comparing import StoredLevel
+from services.fusion.store.results import Place
+
+# Also how long the process does nothing else at a stretch: some milliseconds.
+PAGE_CHUNKS = 250
+PAGE_SESSIONS = 500
+PROGRESS_SECONDS = 1.0
+RETRY_AFTER_SECONDS = 10.0
+FIRST_ID, LAST_ID = UUID(int=0), UUID(int=(1 << 128) - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    version: str
+    checksum: str  # empty: not checked
+    start_time: datetime | None = None  # of sessions' begins, by their ids
+    end_time: datetime | None = None  # excluded
+    anonymous_id: str = ""  # empty: everybody
+
+    def session_ids(self) -> tuple[UUID, UUID]:
+        """The first and the last that may be. INVALID_ARGUMENT PERIOD_INVALID."""
+        first = FIRST_ID if self.start_time is None else _first_id(self.start_time)
+        last = LAST_ID if self.end_time is None else UUID(int=max(_first_id(self.end_time).int - 1, 0))
+        if first > last:
+            raise AppError(ErrorKind.INVALID_ARGUMENT, "PERIOD_INVALID", field="end_time")
+        return first, last
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The tally is the comparison's own and goes on: read it before the next report."""
+
+    tally: Tally
+    total_sessions: int
+    done: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    model: FusionModel
+    user_id: UUID | None
+    first: UUID
+    last: UUID
+    total_sessions: int
+
+
+class Comparisons:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._is_running = False
+
+    async def compare(self, actor: str, question: Question) -> AsyncGenerator[Report]:
+        """A report at once, about every second, and when done. Each page is a short transaction of its own, and after
+        it the comparison rests for as long as it calculated: what comes in goes first.
+
+        NOT_FOUND MODEL_NOT_FOUND, PERSON_NOT_FOUND. FAILED_PRECONDITION MODEL_CHECKSUM_MISMATCH, MODEL_UNUSABLE.
+        RESOURCE_EXHAUSTED COMPARISON_BUSY. INVALID_ARGUMENT PERIOD_INVALID.
+        """
+        if self._is_running:
+            raise AppError(ErrorKind.RESOURCE_EXHAUSTED, "COMPARISON_BUSY", retry_after_seconds=RETRY_AFTER_SECONDS)
+        self._is_running = True
+        try:
+            scope = await self._scope(actor, question)
+            tally, clock = Tally(), asyncio.get_running_loop()
+            reported = clock.time()
+            yield Report(tally, scope.total_sessions, done=False)
+            async for first, last in self._ranges(scope):
+                async for _ in self._compare_range(scope.model, tally, first, last):
+                    if clock.time() - reported >= PROGRESS_SECONDS:
+                        reported = clock.time()
+                        yield Report(tally, scope.total_sessions, done=False)
+            yield Report(tally, scope.total_sessions, done=True)
+        finally:
+            self._is_running = False
+
+    async def _scope(self, actor: str, question: Question) -> _Scope:
+        first, last = question.session_ids()
+        async with self._database.read() as tx:
+            document = await candidate(tx, question.version, question.checksum)
+            user_id = None
+            if question.anonymous_id:
+                user_id = await comparing.read_person(tx, question.anonymous_id)
+                if user_id is None:
+                    raise AppError(ErrorKind.NOT_FOUND, "PERSON_NOT_FOUND")
+            await append_audit(
+                tx,
+                user_id=user_id,
+                actor=actor,
+                action="model.compare",
+                resource_type="model",
+                resource_id=question.version,
+            )
+            total = await sessions.count(tx, first, last, user_id)
+        return _Scope(document.model, user_id, first, last, total)
+
+    async def _ranges(self, scope: _Scope) -> AsyncIterator[tuple[UUID, UUID]]:
+        """Of session ids: everybody's are one, a person's one a session."""
+        if scope.user_id is None:
+            yield scope.first, scope.last
+            return
+        after = UUID(int=max(scope.first.int - 1, 0))
+        while True:
+            async with self._database.read() as tx:
+                found = await sessions.read_ids(tx, scope.user_id, after, scope.last, PAGE_SESSIONS)
+            for session_id in found:
+                yield session_id, session_id
+            if len(found) < PAGE_SESSIONS:
+                return
+            after = found[-1]
+
+    async def _compare_range(self, model: FusionModel, tally: Tally, first: UUID, last: UUID) -> AsyncIterator[None]:
+        """Yields after every page."""
+        clock = asyncio.get_running_loop()
+        after: Place = (first, *BEGINNING)
+        fold = _CandidateFold(model, tally)
+        while True:
+            async with self._database.read() as tx:
+                page = await comparing.read_page(tx, after, last, PAGE_CHUNKS)
+                known = await inputs.read(tx, [(one.session_id, one.chunk_id) for one in page])
+            began = clock.time()
+            if page:
+                fold.add(page, known)
+            if len(page) < PAGE_CHUNKS:
+                fold.end_session()
+                return
+            after = page[-1].place
+            await asyncio.sleep(clock.time() - began)
+            yield
+
+
+class _CandidateFold:
+    """Folds sessions, one after the other, as the candidate would have."""
+
+    def __init__(self, model: FusionModel, tally: Tally) -> None:
+        self._model = model
+        self._tally = tally
+        self._session: SessionTally | None = None
+        self._state: SessionState = START
+
+    def add(self, page: Sequence[StoredLevel], known: Mapping[UUID, Mapping[UUID, ChunkInputs]]) -> None:
+        pairs = [(stored, known.get(stored.session_id, {}).get(stored.chunk_id)) for stored in page]
+        fused = iter(fuse_chunks(self._model, InputArrays.of([chunk for _, chunk in pairs if chunk is not None])))
+        for stored, chunk in pairs:
+            session = self._session_of(stored.session_id)
+            if chunk is None:
+                session.is_expired = True
+                continue
+            chunk_fused = next(fused)
+            self._state = advance(self._model, self._state, chunk, chunk_fused)
+            session.add(
+                ComparedChunk(
+                    chunk_id=stored.chunk_id,
+                    levels=(stored.level, self._state.level),
+                    scores=(stored.score, chunk_fused.score),
+                    session_scores=(stored.session_score, self._state.score),
+                )
+            )
+
+    def end_session(self) -> None:
+        if self._session is not None:
+            self._tally.add(self._session)
+        self._session, self._state = None, START
+
+    def _session_of(self, session_id: UUID) -> SessionTally:
+        if self._session is None or self._session.session_id != session_id:
+            self.end_session()
+            self._session = SessionTally(session_id)
+        assert self._session is not None
+        return self._session
+
+
+def _first_id(moment: datetime) -> UUID:
+    """No UUIDv7 of this moment or later is less."""
+    return UUID(int=max((moment - EPOCH) // timedelta(milliseconds=1), 0) << 80)
