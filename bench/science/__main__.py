@@ -29,7 +29,10 @@ def main() -> int:
         return 1
     try:
         arguments.run(arguments)
-    except (VotesError, PredictionsError, ModelError, FileNotFoundError) as error:
+    except FileNotFoundError as error:
+        print(f"no file {error.filename}", file=sys.stderr)
+        return 1
+    except (VotesError, PredictionsError, ModelError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

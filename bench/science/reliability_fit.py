@@ -41,13 +41,16 @@ def load(path: Path) -> Labelled:
         raise PredictionsError(f"{path}: {error}") from None
     if not rows:
         raise PredictionsError(f"{path}: it holds no prediction")
+    lacking = {"person", "truth", *LABELS} - set(rows[0])
+    if lacking:
+        raise PredictionsError(f"{path}: the columns {', '.join(sorted(lacking))} are missing")
     people, truth, shares = [], [], []
     for line, row in enumerate(rows, start=2):
         try:
             people.append(row["person"])
             truth.append(LABELS.index(row["truth"]))
             shares.append([float(row[label]) for label in LABELS])
-        except (KeyError, TypeError, ValueError) as error:
+        except (TypeError, ValueError) as error:
             raise PredictionsError(f"{path}: line {line}: {error}") from None
         if not (min(shares[-1]) >= 0.0 and abs(sum(shares[-1]) - 1.0) <= 1e-3):
             raise PredictionsError(f"{path}: line {line}: six shares that sum to 1 are needed")
