@@ -276,6 +276,16 @@ async def test_scores_of_another_model_dont_count(office: Office, database: Data
 
 
 @pytest.mark.usefixtures("enough")
+async def test_scores_of_a_model_that_scores_alike_count(office: Office, database: Database) -> None:
+    """The two differ in dissonance alone."""
+    before = await office.review()
+    async with database.transaction() as tx:
+        await tx.execute("UPDATE fusion_results SET model_version = 'fusion-1'")
+    assert MODEL.version != "fusion-1"
+    assert await office.review() == before
+
+
+@pytest.mark.usefixtures("enough")
 async def test_the_newest_sessions_are_counted_when_there_are_too_many(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
