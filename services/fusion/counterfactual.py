@@ -5,7 +5,7 @@ They speak of the chunk by itself; how far it moves the session depends on what 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,8 @@ SURE = 1.0
 # Probabilities are kept to four decimals when they are accepted.
 PROBABILITY_STEPS = 10_000
 
-Stated = Mapping[Modality, tuple[float, float]]  # distress and the confidence in it
+Stated = Mapping[Modality, tuple[float, float, float]]  # 1, the distress that it says, the confidence in it
+_NOTHING = (0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,25 +58,49 @@ class Counterfactuals:
     added: Mapping[Modality, With]  # of each that lacked
 
 
-def counterfactuals(model: FusionModel, chunk: FusedChunk) -> Counterfactuals:
-    """`model` is the one that made the chunk."""
-    stated: Stated = {part.modality: (part.probability, part.confidence) for part in chunk.contributions}
-    lacking = [modality for modality in Modality if modality not in stated]
-    steps = {modality: _steps_near_the_next_level(model, chunk, modality) for modality in lacking}
-    asked = [{one: said for one, said in stated.items() if one is not modality} for modality in stated]
-    for modality in lacking:
-        asked += [{**stated, modality: (probability, SURE)} for probability in (0.0, 1.0, *steps[modality])]
-    pooled = _pooled(model, asked)
+NOT_ASKED = Counterfactuals({}, {})
+
+
+def counterfactuals(model: FusionModel, chunks: Sequence[FusedChunk]) -> Sequence[Counterfactuals]:
+    """Of each chunk; `model` is the one that made them. All that is asked is pooled in one go."""
+    questions = [_Questions.of(model, chunk) for chunk in chunks]
+    pooled = _pooled(model, [stated for one in questions for stated in one.asked])
     answers = zip(pooled.logit.tolist(), pooled.score.tolist(), pooled.confidence.tolist(), strict=True)
-    return Counterfactuals(
-        without={
-            modality: Without(*next(answers), chunk.floor if modality is Modality.TEXT else None) for modality in stated
-        },
-        added={
-            modality: _with(model, chunk, steps[modality], [next(answers)[1] for _ in range(2 + len(steps[modality]))])
-            for modality in lacking
-        },
-    )
+    return [one.answered(model, answers) for one in questions]
+
+
+@dataclass(frozen=True, slots=True)
+class _Questions:
+    """What pooling is asked for one chunk: without each modality that was used; then, for each that lacked, with one
+    that says no distress, nothing else, and each of `steps`.
+    """
+
+    chunk: FusedChunk
+    used: Sequence[Modality]
+    steps: Mapping[Modality, Sequence[float]]
+    asked: Sequence[Stated]
+
+    @classmethod
+    def of(cls, model: FusionModel, chunk: FusedChunk) -> "_Questions":
+        stated: Stated = {part.modality: (1.0, part.probability, part.confidence) for part in chunk.contributions}
+        lacking = [modality for modality in Modality if modality not in stated]
+        steps = {modality: _steps_near_the_next_level(model, chunk, modality) for modality in lacking}
+        asked = [{one: said for one, said in stated.items() if one is not modality} for modality in stated]
+        for modality in lacking:
+            asked += [{**stated, modality: (1.0, probability, SURE)} for probability in (0.0, 1.0, *steps[modality])]
+        return cls(chunk, list(stated), steps, asked)
+
+    def answered(self, model: FusionModel, answers: Iterator[tuple[float, float, float]]) -> Counterfactuals:
+        """Takes as many answers as it asked."""
+        without = {
+            modality: Without(*next(answers), self.chunk.floor if modality is Modality.TEXT else None)
+            for modality in self.used
+        }
+        added = {
+            modality: _with(model, self.chunk, steps, [next(answers)[1] for _ in range(2 + len(steps))])
+            for modality, steps in self.steps.items()
+        }
+        return Counterfactuals(without, added)
 
 
 def _steps_near_the_next_level(model: FusionModel, chunk: FusedChunk, modality: Modality) -> Sequence[float]:
@@ -85,7 +110,7 @@ def _steps_near_the_next_level(model: FusionModel, chunk: FusedChunk, modality: 
         return ()
     says = chunk.prior_logit + (_logit(above[1]) - chunk.logit) / weight
     near = math.floor(PROBABILITY_STEPS / (1.0 + math.exp(-says)))
-    return [step / PROBABILITY_STEPS for step in range(max(near - 1, 0), min(near + 2, PROBABILITY_STEPS) + 1)]
+    return [step / PROBABILITY_STEPS for step in range(near, min(near + 1, PROBABILITY_STEPS) + 1)]
 
 
 def _with(model: FusionModel, chunk: FusedChunk, steps: Sequence[float], scores: Sequence[float]) -> With:
@@ -102,13 +127,8 @@ def _level_above(model: FusionModel, chunk: FusedChunk) -> tuple[Level, float] |
 
 
 def _pooled(model: FusionModel, asked: Sequence[Stated]) -> Pooled:
-    shape = (len(asked), len(Modality))
-    present, probability, confidence = np.zeros(shape, np.bool_), np.zeros(shape), np.zeros(shape)
-    for row, stated in enumerate(asked):
-        for modality, said in stated.items():
-            present[row, modality - 1] = True
-            probability[row, modality - 1], confidence[row, modality - 1] = said
-    return pool(model.distress, present, probability, confidence)
+    cells = np.array([[stated.get(modality, _NOTHING) for modality in Modality] for stated in asked]).reshape(-1, 3, 3)
+    return pool(model.distress, cells[:, :, 0] > 0.0, cells[:, :, 1], cells[:, :, 2])
 
 
 def _logit(probability: float) -> float:

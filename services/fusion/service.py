@@ -8,6 +8,7 @@ from libs.common.db.database import Database, Transaction
 from libs.common.people.access import Access
 from libs.common.rpc.caller import Caller
 from libs.common.rpc.errors import AppError, ErrorKind
+from services.fusion.counterfactual import NOT_ASKED, Counterfactuals, counterfactuals
 from services.fusion.fold import ChunkResult, advanced
 from services.fusion.fuse import fuse_chunks
 from services.fusion.inputs import InputArrays
@@ -38,12 +39,24 @@ class Sessions:
         self._access = access
         self._models = models
 
-    async def model_of(self, result: ChunkResult) -> FusionModel | None:
-        """What made it; None when nobody registered the version."""
-        if (known := self._models.known(result.model_version)) is not None:
+    async def otherwise(self, some: Sequence[ChunkResult]) -> Sequence[Counterfactuals]:
+        """What each would be with other modalities, by the version that made it; all of one version at once."""
+        answers = [NOT_ASKED] * len(some)
+        for version in {result.model_version for result in some}:
+            model = await self._model(version)
+            places = [place for place, result in enumerate(some) if result.model_version == version]
+            if model is not None:
+                found = counterfactuals(model, [some[place].fused for place in places])
+                for place, one in zip(places, found, strict=True):
+                    answers[place] = one
+        return answers
+
+    async def _model(self, version: str) -> FusionModel | None:
+        """None when nobody registered it."""
+        if (known := self._models.known(version)) is not None:
             return known
         async with self._database.read() as tx:
-            return (await self._models.versions(tx)).get(result.model_version)
+            return (await self._models.versions(tx)).get(version)
 
     async def results(
         self, caller: Caller, session_id: UUID, after: PageKey, limit: int

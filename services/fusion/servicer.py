@@ -56,7 +56,7 @@ class FusionServicer(FusionServiceServicer):
         after = self._opened(method, request.page_token)
         found, silences = await self._sessions.results(current_caller(), session_id, after, size + 1)
         return contract.ListFusionResultsResponse(
-            results=[await self._result(session_id, result, silences) for result in found[:size]],
+            results=await self._results(session_id, found[:size], silences),
             next_page_token=self._sealed(method, found[size - 1].key) if len(found) > size else "",
         )
 
@@ -99,11 +99,8 @@ class FusionServicer(FusionServiceServicer):
     async def ReplayChunk(self, request: contract.ReplayChunkRequest, context: Context) -> contract.ReplayChunkResponse:
         session_id = UUID(request.session_id)
         replay = await self._sessions.replay(current_caller(), session_id, UUID(request.chunk_id))
-        return contract.ReplayChunkResponse(
-            stored=await self._result(session_id, replay.stored, replay.silences),
-            replayed=await self._result(session_id, replay.replayed, replay.silences),
-            identical=replay.identical,
-        )
+        stored, replayed = await self._results(session_id, [replay.stored, replay.replayed], replay.silences)
+        return contract.ReplayChunkResponse(stored=stored, replayed=replayed, identical=replay.identical)
 
     async def ReplaySession(
         self, request: contract.ReplaySessionRequest, context: Context
@@ -119,16 +116,19 @@ class FusionServicer(FusionServiceServicer):
                 if drain.is_set():
                     return
 
-    async def _result(
-        self, session_id: UUID, result: ChunkResult, silences: Sequence[Silence]
-    ) -> contract.FusionResult:
-        model = await self._sessions.model_of(result)
-        return result_message(
-            session_id, result, explained=True, silences=silences, model=model, wordings=self._wordings
-        )
+    async def _results(
+        self, session_id: UUID, some: Sequence[ChunkResult], silences: Sequence[Silence]
+    ) -> Sequence[contract.FusionResult]:
+        return [
+            result_message(
+                session_id, result, explained=True, silences=silences, otherwise=otherwise, wordings=self._wordings
+            )
+            for result, otherwise in zip(some, await self._sessions.otherwise(some), strict=True)
+        ]
 
     async def _risk(self, risk: SessionRisk) -> contract.SessionRisk:
-        return risk_message(risk, await self._sessions.model_of(risk.latest), self._wordings)
+        (otherwise,) = await self._sessions.otherwise([risk.latest])
+        return risk_message(risk, otherwise, self._wordings)
 
     def _opened(self, method: str, token: str) -> PageKey:
         values = self._page_tokens.open(method, token)

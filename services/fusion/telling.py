@@ -10,19 +10,17 @@ from quietus.fusion.v1 import fusion_pb2 as contract
 from quietus.fusion.v1.events_pb2 import Event, SessionSettled
 from services.fusion import vocabulary
 from services.fusion.arithmetic import ARITHMETIC
-from services.fusion.counterfactual import Counterfactuals, With, Without, counterfactuals
+from services.fusion.counterfactual import NOT_ASKED, Counterfactuals, With, Without
 from services.fusion.differences import Difference, Part
 from services.fusion.explanation import Explanation, Wording, explain, lacking
 from services.fusion.facts import facts_key, facts_of
 from services.fusion.fold import BatchOrigin, ChunkResult
 from services.fusion.fuse import Contribution
-from services.fusion.model import FusionModel
 from services.fusion.records import DissonanceRecord, SessionEnd, SessionRisk
 from services.fusion.silence import Silence, lasting, silent_in
 from services.fusion.vocabulary import KNOWN_EMOTIONS
 
 NOT_RECEIVED = "NOT_RECEIVED"
-NOT_ASKED = Counterfactuals({}, {})
 NOTHING_WORDED: Mapping[str, Wording] = {}
 
 
@@ -32,15 +30,14 @@ def result_message(
     *,
     explained: bool,
     silences: Sequence[Silence] = (),
-    model: FusionModel | None = None,
+    otherwise: Counterfactuals = NOT_ASKED,
     wordings: Mapping[str, Wording] = NOTHING_WORDED,
 ) -> contract.FusionResult:
-    """`silences` of the session say why a modality lacks; `model`, which made the result, what it would be otherwise;
+    """`silences` of the session say why a modality lacks; `otherwise`, what the result would be with other modalities;
     `wordings`, by facts, how a language model says the reasons. Events tell none of them: silences are found later
     than chunks, and the rest is rendered on read.
     """
     fused = result.fused
-    otherwise = NOT_ASKED if model is None else counterfactuals(model, fused)
     silent = silent_in(result, lacking(fused), silences)
     return contract.FusionResult(
         session_id=str(session_id),
@@ -144,7 +141,7 @@ def _explanation(explanation: Explanation) -> contract.Explanation:
 
 
 def risk_message(
-    risk: SessionRisk, model: FusionModel | None, wordings: Mapping[str, Wording] = NOTHING_WORDED
+    risk: SessionRisk, otherwise: Counterfactuals, wordings: Mapping[str, Wording] = NOTHING_WORDED
 ) -> contract.SessionRisk:
     return contract.SessionRisk(
         session_id=str(risk.session_id),
@@ -152,7 +149,7 @@ def risk_message(
         level=RiskLevel.ValueType(risk.latest.state.level),
         score=risk.latest.state.score,
         latest=result_message(
-            risk.session_id, risk.latest, explained=True, silences=risk.silences, model=model, wordings=wordings
+            risk.session_id, risk.latest, explained=True, silences=risk.silences, otherwise=otherwise, wordings=wordings
         ),
         chunks=risk.chunks,
         settled=risk.settled,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from services.fusion.counterfactual import counterfactuals
+from services.fusion.counterfactual import Counterfactuals, counterfactuals
 from services.fusion.fuse import FusedChunk, fuse_chunks
 from services.fusion.inputs import ChunkInputs, InputArrays
 from services.fusion.vocabulary import CrisisSignal, Level, Modality
@@ -20,6 +20,10 @@ def fused(inputs: ChunkInputs) -> FusedChunk:
     return fuse_chunks(MODEL, InputArrays.of([inputs]))[0]
 
 
+def otherwise(whole: FusedChunk) -> Counterfactuals:
+    return counterfactuals(MODEL, [whole])[0]
+
+
 def sure(modality: Modality, probability: float) -> object:
     return (said if modality is Modality.TEXT else shown)(probability=probability, confidence=1.0)
 
@@ -27,7 +31,7 @@ def sure(modality: Modality, probability: float) -> object:
 @given(make.any_chunk())
 def test_without_a_modality_is_as_if_it_had_not_come(inputs: ChunkInputs) -> None:
     whole = fused(inputs)
-    without = counterfactuals(MODEL, whole).without
+    without = otherwise(whole).without
     assert set(without) == {part.modality for part in whole.contributions}
     for modality, found in without.items():
         expected = fused(replace(inputs, **{FIELDS[modality]: None}))
@@ -39,7 +43,7 @@ def test_without_a_modality_is_as_if_it_had_not_come(inputs: ChunkInputs) -> Non
 
 @given(make.any_chunk())
 def test_with_a_modality_is_as_if_it_had_come(inputs: ChunkInputs) -> None:
-    added = counterfactuals(MODEL, fused(inputs)).added
+    added = otherwise(fused(inputs)).added
     assert set(added) == {modality for modality, field in FIELDS.items() if getattr(inputs, field) is None}
     for modality, found in added.items():
         calm = fused(replace(inputs, **{FIELDS[modality]: sure(modality, 0.0)}))
@@ -52,7 +56,7 @@ def test_what_would_raise_a_chunk_is_the_least_that_does(inputs: ChunkInputs, mo
     inputs = replace(inputs, **{FIELDS[modality]: None})
     assume(make.predictions(inputs))
     whole = fused(inputs)
-    found = counterfactuals(MODEL, whole).added[modality]
+    found = otherwise(whole).added[modality]
     above = [
         level
         for level, enter in zip(list(Level)[1:], MODEL.session.enter_thresholds, strict=True)
@@ -68,9 +72,15 @@ def test_what_would_raise_a_chunk_is_the_least_that_does(inputs: ChunkInputs, mo
     assert fused(replace(inputs, **{FIELDS[modality]: sure(modality, round(least - 1e-4, 4))})).score < threshold
 
 
+@given(st.lists(make.any_chunk(), max_size=12))
+def test_a_page_at_once_is_each_chunk_alone(chunks: list[ChunkInputs]) -> None:
+    wholes = [fused(one) for one in chunks]
+    assert repr(counterfactuals(MODEL, wholes)) == repr([otherwise(whole) for whole in wholes])
+
+
 def test_words_that_demand_a_level_say_so() -> None:
     crisis = said(0.9, signals=frozenset({CrisisSignal.SELF_HARM}))
-    found = counterfactuals(MODEL, fused(chunk(vision=shown(), text=crisis))).without
+    found = otherwise(fused(chunk(vision=shown(), text=crisis))).without
     assert found[Modality.TEXT].demanded is Level.CRITICAL
     assert found[Modality.VISION].demanded is None
 
@@ -78,11 +88,11 @@ def test_words_that_demand_a_level_say_so() -> None:
 def test_nothing_raises_a_chunk_that_is_at_the_top() -> None:
     top = fused(chunk(audio=shown(probability=1.0, confidence=1.0), text=said(1.0, 1.0)))
     assert top.score >= MODEL.session.enter["critical"]
-    assert counterfactuals(MODEL, top).added[Modality.VISION].raising is None
+    assert otherwise(top).added[Modality.VISION].raising is None
 
 
 def test_a_calm_voice_would_have_lowered_what_words_say_alone() -> None:
     words = fused(chunk(text=said(0.9)))
-    found = counterfactuals(MODEL, words).added[Modality.AUDIO]
+    found = otherwise(words).added[Modality.AUDIO]
     assert found.lowest_score < words.score < found.highest_score
-    assert counterfactuals(MODEL, words).without[Modality.TEXT].score == pytest.approx(MODEL.distress.prior)
+    assert otherwise(words).without[Modality.TEXT].score == pytest.approx(MODEL.distress.prior)
