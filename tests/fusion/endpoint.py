@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+DRIP_SECONDS = 0.01
 _NOUNS = {"FACE": "face", "VOICE": "voice", "TEXT": "words"}
 
 Content = Mapping[str, Any]  # what a language model is to answer with
@@ -18,6 +19,7 @@ class Reply:
     body: bytes
     status: int = 200
     headers: str = ""
+    drips: bool = False  # a byte at a time
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,11 @@ class Endpoint:
             await reader.read()  # until the other side closes
             return
         headers = f"content-length: {len(reply.body)}\r\nconnection: close\r\n{reply.headers}"
-        writer.write(f"HTTP/1.1 {reply.status} x\r\n{headers}\r\n".encode() + reply.body)
-        await writer.drain()
+        writer.write(f"HTTP/1.1 {reply.status} x\r\n{headers}\r\n".encode())
+        for part in [bytes([one]) for one in reply.body] if reply.drips else [reply.body]:
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(DRIP_SECONDS if reply.drips else 0)
 
 
 @asynccontextmanager

@@ -22,7 +22,7 @@ from services.fusion.language_model import MOST_ANSWER_BYTES, LanguageModel
 from services.fusion.restraint import CircuitBreaker
 from services.fusion.settings import FusionSettings
 from services.fusion.vocabulary import CrisisSignal
-from services.fusion.worder import DEGRADED, FAILURES_IN_A_ROW, MOST_ATTEMPTS, Worder
+from services.fusion.worder import BURST, DEGRADED, FAILURES_IN_A_ROW, MOST_ATTEMPTS, Worder
 from services.fusion.wording import PROMPT_VERSION, Refusal
 from tests.fusion import make
 from tests.fusion.endpoint import Asked, Endpoint, Reply, answering, completion, honest, running_endpoint
@@ -98,6 +98,23 @@ async def fuse(database: Database, models: Models, *chunks: ChunkInputs, session
 async def wait_no_longer(database: Database) -> None:
     async with database.transaction() as tx:
         await tx.execute("UPDATE explanation_wordings SET ask_after = now() - interval '1 second'")
+
+
+async def fuse_many(database: Database, models: Models) -> set[str]:
+    """Sessions with facts of their own; returns those."""
+    words = said(0.9)
+    kinds: list[dict[str, Any]] = [
+        {"vision": WORRIED},
+        {"audio": WORRIED},
+        {"text": words},
+        {"vision": WORRIED, "audio": WORRIED},
+        {"vision": WORRIED, "text": words},
+        {"audio": WORRIED, "text": words},
+        {"vision": WORRIED, "audio": WORRIED, "text": words},
+    ]
+    for offset, content in enumerate(kinds):
+        await fuse(database, models, *(chunk(number, **content) for number in range(9)), session_id=session(offset))
+    return {row["facts"] for row in await table(database, "llm_explanations")} - {None}
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -216,10 +233,11 @@ async def test_what_cant_be_taken_leaves_the_template(
     assert len(endpoint.asked) == 1
 
 
+@pytest.mark.parametrize("reply", [None, Reply(b" " * 10_000, drips=True)], ids=["says nothing", "drips"])
 async def test_an_endpoint_that_stalls_is_left_after_the_timeout(
-    database: Database, models: Models, endpoint: Endpoint
+    reply: Reply | None, database: Database, models: Models, endpoint: Endpoint
 ) -> None:
-    endpoint.reply = lambda _: None
+    endpoint.reply = lambda _: reply
     await fuse(database, models, *worried())
     worder = Trial(database, settings_for(endpoint, llm_timeout_seconds=STALLED_SECONDS))
     await worder.word()
@@ -262,16 +280,7 @@ async def test_a_dead_endpoint_isnt_asked_for_each_and_comes_back(
     database: Database, models: Models, endpoint: Endpoint
 ) -> None:
     endpoint.reply = lambda _: Reply(b"", 503)
-    kinds: list[dict[str, Any]] = [
-        {"vision": WORRIED},
-        {"audio": WORRIED},
-        {"text": said(0.9)},
-        {"vision": WORRIED, "audio": WORRIED},
-        {"vision": WORRIED, "text": said(0.9)},
-    ]
-    for offset, content in enumerate(kinds):
-        await fuse(database, models, *(chunk(number, **content) for number in range(9)), session_id=session(offset))
-    facts = {row["facts"] for row in await table(database, "llm_explanations")} - {None}
+    facts = await fuse_many(database, models)
     assert len(facts) > FAILURES_IN_A_ROW
     worder = Trial(database, settings_for(endpoint))
     await worder.word()
@@ -284,6 +293,18 @@ async def test_a_dead_endpoint_isnt_asked_for_each_and_comes_back(
     await worder.word()
     assert worder.shown.keys() == facts
     assert not worder.is_degraded
+
+
+async def test_no_more_is_asked_than_the_rate_allows(database: Database, models: Models, endpoint: Endpoint) -> None:
+    assert len(await fuse_many(database, models)) > BURST
+    asking = asyncio.create_task(Trial(database, settings_for(endpoint, llm_requests_per_minute=0.01)).word())
+    await until(lambda: len(endpoint.asked) == BURST)
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while len([row for row in await table(database, "explanation_wordings") if row["text"]]) < BURST:
+            assert not asking.done()
+    assert (len(endpoint.asked), asking.done()) == (BURST, False)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
 
 
 async def test_the_job_shows_what_it_has_words_for(database: Database, models: Models, endpoint: Endpoint) -> None:
