@@ -14,7 +14,7 @@ class FusionSettings(CommonSettings):
     metrics_port: int = 51053
 
     model: str = Field(default=SHIPPED, description="version of the model that an empty slice begins with")
-    max_events_per_transaction: int = Field(default=2000, ge=1, le=5000)
+    max_events_per_transaction: int = Field(default=1000, ge=1, le=5000)
 
     # QUIETUS_LLM_URL is the same as QUIETUS_FUSION_LLM_URL, and so on.
     llm_url: str = Field(
