@@ -24,6 +24,8 @@ NOT_DERIVED: Mapping[str, str] = {
     "audit_salts": "random",
     "outbox": "groups differ; its events are compared, one by one and in order",
     "feed_head": "a position",
+    "model_switches": "what people decided, and when; whoever empties a slice keeps them",
+    "model_head": "the newest that was ever fused here",
     "feed_identity": "a feed that begins anew has a new name",
     "feed_followers": "who follows, and a position",
     "feed_cursors": "a position",
