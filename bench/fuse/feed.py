@@ -24,10 +24,11 @@ from libs.common.db.roles import dsn_for, slice_role
 from libs.common.feed.apply import Applier
 from libs.common.feed.cursor import Cursor, create_cursor
 from libs.common.feed.inbox import Inbox, read_payload
+from libs.common.rpc.app import collect_seldom
 from quietus.common.v1.feed_pb2 import FeedPayload
 from quietus.ingest.v1.ingest_pb2 import StreamPredictionsRequest
 from quietus_edge.ids import EPOCH, uuid7
-from services.fusion.app import collect_seldom, handlers
+from services.fusion.app import handlers
 from services.fusion.models import SHIPPED
 from services.fusion.registry import load_models
 from services.fusion.settings import FusionSettings

@@ -1,6 +1,5 @@
 """The only place where the parts of fusion are put together."""
 
-import gc
 from collections.abc import Mapping
 
 import structlog
@@ -103,14 +102,8 @@ def make_parts(
     )
 
 
-def collect_seldom() -> None:
-    """Chunks in flight are many small objects without cycles: to look for those stops everything for a while."""
-    gc.set_threshold(100_000, 50, 100)
-
-
 async def compose(settings: FusionSettings, metrics: Metrics) -> Running:
     """FAILED_PRECONDITION MODEL_UNUSABLE, UNAVAILABLE without the database."""
-    collect_seldom()
     database = open_database(settings)
     models = await load_models(database, settings.model)
     if "model" in settings.model_fields_set and settings.model != models.active.version:

@@ -1,6 +1,7 @@
 """The life of a service process: logs, metrics, server, background work, and an orderly end."""
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -53,9 +54,15 @@ Compose = Callable[[S, Metrics], Awaitable[Running]]
 
 def run(service: str, settings: S, compose: Compose[S]) -> None:
     """Runs a service until SIGTERM or SIGINT; exits with 1 when it can't start or a background task dies."""
+    collect_seldom()
     configure_logging(service, settings.log_level)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         sys.exit(runner.run(_run(service, settings, compose)))
+
+
+def collect_seldom() -> None:
+    """What is in flight are many small objects without cycles: to look for those stops everything for a while."""
+    gc.set_threshold(100_000, 50, 100)
 
 
 async def _run(service: str, settings: S, compose: Compose[S]) -> int:
