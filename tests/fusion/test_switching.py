@@ -9,13 +9,16 @@ from uuid import uuid4
 
 import grpc
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from libs.common.db.audit import verify_chain
 from libs.common.db.database import Database
+from libs.common.db.migrate import downgrade_all
 from libs.common.rpc.errors import AppError
 from quietus.common.v1.options_pb2 import ROLE_COUNSELOR, ROLE_DEVICE, ROLE_SERVICE
 from quietus.fusion.v1 import models_pb2 as contract
 from quietus.fusion.v1.models_pb2_grpc import ModelServiceStub
+from quietus.ingest.v1.events_pb2 import Event
 from services.fusion.emptying import KEPT, empty
 from services.fusion.fold import ClientBatch, Models
 from services.fusion.follower import IngestHandler
@@ -29,8 +32,10 @@ from tests.conftest import MakeDatabase
 from tests.fusion import make, versions
 from tests.fusion.events import apply, committed, everything, table, told
 from tests.fusion.make import batch, chunk, predictions, said, shown
+from tests.fusion.road import Road, following
 from tests.fusion.serving import ADMIN, OWN, refused, serving, token
 from tests.fusion.test_follower import masking_session, random_batches
+from tests.ingest.suite import running
 
 LATER = timedelta(days=400)
 
@@ -229,6 +234,40 @@ async def test_a_slice_that_is_emptied_and_rebuilt_has_the_same_rows(
     await apply(database, restarted, events)
     assert await everything(database) == before
     assert await told(database) == told_before
+
+
+async def test_a_rebuild_from_ingests_feed_fuses_each_batch_by_the_version_of_its_time(
+    make_database: MakeDatabase, database: Database, models: Models, fresh_dsn: str
+) -> None:
+    candidate = await versions.register(database, "calmer-1", distress__prior=0.05)
+
+    async def tell(road: Road, numbers: range) -> None:
+        for number in numbers:
+            made = batch(number, *predictions(chunk(number, shown(), text=said(0.2))))
+            made = replace(made, receive_time=datetime.now(UTC))
+            await road.tell(make.USER_ID, Event.FromString(committed(made)))
+        await road.followed()
+
+    async with running(make_database("ingest")) as ingest:
+        async with following(ingest, database, models) as road:
+            await tell(road, range(1, 6))
+            await versions.switch(database, candidate)
+            await tell(road, range(6, 11))
+        before = await everything(database)
+        await empty(fresh_dsn)
+        async with following(ingest, database, await load_models(database, SHIPPED)) as road:
+            await road.followed()
+    assert await everything(database) == before
+    made_by = {row["batch_number"]: row["model_version"] for row in before["fusion_results"]}
+    assert made_by == {number: SHIPPED if number < 6 else "calmer-1" for number in range(1, 11)}
+
+
+async def test_a_slice_that_holds_switches_isnt_dropped(database: Database, models: Models, fresh_dsn: str) -> None:
+    candidate = await versions.register(database, "calmer-1")
+    await versions.switch(database, candidate)
+    with pytest.raises(DBAPIError, match="python -m services"):
+        await asyncio.to_thread(downgrade_all, fresh_dsn, ["fusion"])
+    assert len(await table(database, "model_switches")) == 2
 
 
 async def test_arrival_makes_no_difference_to_windows_of_two_lengths(
