@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
+import grpc
 import pytest
 
 from deploy.demo.people import CALL_SECONDS, Person, edge_client, make_person
@@ -36,7 +37,12 @@ async def send(client: Client, person: Person, persona: str, spool: Path) -> UUI
 async def explanations(client: Client, person: Person, session_id: UUID) -> Sequence[pb.Explanation]:
     request = pb.ListFusionResultsRequest(session_id=str(session_id))
     fusion = FusionServiceStub(client.channels["fusion"])
-    results = (await fusion.ListFusionResults(request, metadata=person.token, timeout=CALL_SECONDS)).results
+    try:
+        results = (await fusion.ListFusionResults(request, metadata=person.token, timeout=CALL_SECONDS)).results
+    except grpc.aio.AioRpcError as error:
+        if error.code() is not grpc.StatusCode.NOT_FOUND:  # nothing of it is fused yet
+            raise
+        return []
     return [result.explanation for result in results]
 
 
@@ -54,6 +60,11 @@ async def test_reasons_are_worded_and_a_crisis_is_not(snapshot: Snapshot, tmp_pa
                 return "" if worded else f"{len(shown)} by template"
 
             await eventually(unworded, "a reason is worded")
+
+            async def unfused() -> str:
+                return "" if await explanations(client, endangered, crisis) else "nothing"
+
+            await eventually(unfused, "the crisis is fused")
             of_crisis = await explanations(client, endangered, crisis)
             assert {one.source for one in of_crisis} == {pb.EXPLANATION_SOURCE_TEMPLATE}
             assert all("act now" in one.summary for one in of_crisis)
