@@ -98,7 +98,7 @@ class SessionFold:
         self._models = models
         self._before = before
         self._inputs = dict(inputs)
-        self._stored = frozenset(result.chunk_id for result in results)
+        self.stored = frozenset(result.chunk_id for result in results)
         self._results = _with_judged(before.state, results)
         self._keys = [result.key for result in results]
         self._changed: set[UUID] = set()
@@ -178,14 +178,14 @@ class SessionFold:
 
     @property
     def new_chunks(self) -> int:
-        return len(self._results) - len(self._stored)
+        return len(self._results) - len(self.stored)
 
     def changes(self) -> Sequence[ChangedResult]:
         """What is to be written, in the order of capture."""
         return [
             ChangedResult(
                 result=result,
-                is_stored=result.chunk_id in self._stored,
+                is_stored=result.chunk_id in self.stored,
                 is_explained=_is_explained(self._standing_before(place), result.standing),
                 finding=finding_of(self._models.versions[result.model_version], result),
             )

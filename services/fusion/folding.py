@@ -106,6 +106,6 @@ async def _write(
         )
         changes.append((session_id, people[session_id], fold.changes()))
     await sessions.write_tails(tx, new_tails)
-    await inputs.write(tx, batches)
+    await inputs.write(tx, batches, {session_id: fold.stored for session_id, fold in folds.items()})
     await results.write(tx, changes)
     await accounts.write(tx, models, changes)

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID, uuid4
@@ -22,6 +23,7 @@ from tests.fusion.events import apply, committed, ended, everything, resumed, si
 from tests.fusion.make import batch, chunk, predictions, said, shown
 
 SAD = tuple(float(emotion is Emotion.SAD) for emotion in Emotion)
+CRISIS = frozenset({CrisisSignal.FAREWELL})
 OTHER_SESSION = UUID("019ca800-0000-7000-8000-000000000002")
 OTHER_PERSON = UUID("00000000-0000-4000-8000-000000000002")
 
@@ -94,6 +96,25 @@ async def test_arrival_changes_only_what_counts_arrivals(
     for name in ("fusion_results", "session_states", "llm_explanations", "dissonance_records"):
         rows = [await table(each, name, "revision", "batch_number") for each in (database, second_database)]
         assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize("together", [False, True])
+async def test_two_batches_of_one_number_are_fused_like_any_others(
+    together: bool, database: Database, models: Models, second_database: Database
+) -> None:
+    """A sender that lost count, or sends a batch again with more in it."""
+    parts = predictions(chunk(0, shown(Emotion.SAD, 0.7), shown(probability=0.4), said(0.6, signals=CRISIS)))
+    alike = [batch(1, one) for one in (*parts, *predictions(chunk(1, text=said(0.2))))]
+    counted = [replace(one, batch_number=number) for number, one in enumerate(alike, start=1)]
+    for slice_, batches in ((database, alike), (second_database, counted)):
+        events = [committed(one) for one in batches]
+        await apply(slice_, models, *([events] if together else ([event] for event in events)))
+    for name in ("fusion_results", "session_states", "llm_explanations", "dissonance_records"):
+        assert await table(database, name, "batch_number") == await table(second_database, name, "batch_number")
+    brought = [row for row in await table(database, "chunk_inputs") if row["chunk_id"] == alike[0].chunks[0].chunk_id]
+    assert [(row["vision_emotion"], row["audio_probability"], row["text_probability"]) for row in brought] == [
+        (Emotion.SAD, 0.4, 0.6)
+    ]
 
 
 async def test_what_a_batch_becomes(database: Database, models: Models) -> None:

@@ -1,8 +1,9 @@
 """chunk_inputs: what ingest told of chunks. Reads go by the primary key, and so within one session."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -15,7 +16,12 @@ from services.fusion.vocabulary import CrisisSignal, Emotion, Level
 EXPIRED_AT_ONCE = 20
 
 _EXPIRED = "SELECT DISTINCT session_id FROM chunk_inputs WHERE session_id < $1 LIMIT $2"
+_TAKE = """
+DELETE FROM chunk_inputs i USING unnest($1::uuid[], $2::uuid[], $3::bigint[]) AS old (session_id, chunk_id, number)
+WHERE i.session_id = old.session_id AND i.chunk_id = old.chunk_id AND i.batch_number = old.number RETURNING i.*
+"""
 
+_Key: TypeAlias = tuple[UUID, UUID, int]  # session_id, chunk_id, batch_number
 
 _SHOWN = ("emotion", "probability", "confidence", "distribution", "model_version")
 _SAID = ("level", "probability", "confidence", "valence", "deflection", "signals", "model_version")
@@ -35,9 +41,24 @@ _NOTHING_SHOWN = (None,) * len(_SHOWN)
 _NOTHING_SAID = (None,) * len(_SAID)
 
 
-async def write(tx: Transaction, batches: Iterable[ClientBatch]) -> None:
-    """What each batch brings of each chunk; all of it is new."""
-    records = (_record(batch, chunk) for batch in batches for chunk in batch.chunks)
+async def write(tx: Transaction, batches: Iterable[ClientBatch], stored: Mapping[UUID, Collection[UUID]]) -> None:
+    """What each batch brings of each chunk; all of it is new. `stored`: by session, chunks that were there before.
+
+    A sender that lost count numbers two batches alike. What both bring of a chunk is one row, received when the first
+    was.
+    """
+    brought: dict[_Key, tuple[ClientBatch, ChunkInputs]] = {}
+    for batch in batches:
+        for chunk in batch.chunks:
+            key = batch.session_id, chunk.chunk_id, batch.batch_number
+            first, parts = brought.get(key, (batch, None))
+            brought[key] = first, parts.joined(chunk) if parts else chunk
+    again = [key for key in brought if key[1] in stored[key[0]]]
+    for row in await tx.driver.fetch(_TAKE, *zip(*again, strict=True)) if again else ():
+        key = row["session_id"], row["chunk_id"], row["batch_number"]
+        batch, chunk = brought[key]
+        brought[key] = replace(batch, receive_time=row["receive_time"]), _inputs_in(row).joined(chunk)
+    records = (_record(batch, chunk) for batch, chunk in brought.values())
     await tx.driver.copy_records_to_table("chunk_inputs", records=records, columns=_COLUMNS)
 
 

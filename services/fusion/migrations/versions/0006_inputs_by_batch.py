@@ -37,7 +37,10 @@ def upgrade() -> None:
         f" AND {name}.chunk_id = brought.chunk_id AND {name}.batch_number = brought.batch_number"
         for number, name in PARTS
     )
-    brought = f"SELECT DISTINCT {COMMON} FROM fusion.chunk_inputs"  # noqa: S608 - our own names
+    # Two batches of one number, of a sender that lost count, are one row as well.
+    key = "session_id, chunk_id, batch_number"
+    first = f"ORDER BY {key}, receive_time, create_time"
+    brought = f"SELECT DISTINCT ON ({key}) {COMMON} FROM fusion.chunk_inputs {first}"  # noqa: S608 - our own names
     _keep(f"SELECT brought.*, {chosen} FROM ({brought}) brought {joined}")  # noqa: S608
     dropped = ", ".join(f"DROP COLUMN {name}" for name in ("modality", *BY_MODALITY))
     added = ", ".join(f"ADD COLUMN {name} {type_}" for name, type_ in COLUMNS.items())
