@@ -33,7 +33,10 @@ class Person:
 
 @dataclass(frozen=True)
 class Plan:
-    """`dsn` is '' when nothing is going to be fused; `predictions_per_second` 0 asks for saturation."""
+    """`dsn` is '' when nothing is going to be fused; `predictions_per_second` 0 asks for saturation.
+
+    `until_settled`: a saturated load also waits for patterns and alerts.
+    """
 
     ingest: str
     alerts: str
@@ -44,6 +47,7 @@ class Plan:
     window: int
     seconds: float
     predictions_per_second: float
+    until_settled: bool
 
 
 def read_plan(text: str) -> Plan:
@@ -73,8 +77,9 @@ async def saturate(plan: Plan) -> dict[str, float]:
             async with beside(FusedRows(connection, devices).watch()) as observers:
                 await until(lambda: all_fused(devices), observers)
             figures["fused_per_second"] = predictions / (max(device.fused[-1] for device in devices) - start)
-            await caught_up(connection)
-            figures["settled_per_second"] = predictions / (loop.time() - start)
+            if plan.until_settled:
+                await caught_up(connection)
+                figures["settled_per_second"] = predictions / (loop.time() - start)
     for device in devices:
         device.close()
     return figures

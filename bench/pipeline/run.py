@@ -1,4 +1,6 @@
-"""The whole road in one run: throughput until all is fused, latencies at half of it, then ingest by itself."""
+"""The whole road in one run: throughput until all is settled, latencies at half of it, then ingest with fusion, and
+ingest by itself.
+"""
 
 import asyncio
 import json
@@ -14,7 +16,8 @@ PEOPLE = 64
 # Each has one critical chunk; the 99th percentile of their alerts is the slowest.
 PEOPLE_IN_CRISIS = 100
 WINDOW = 32
-COUNTED_DOWN = {"send_to_fused_p99_ms": 500.0, "critical_to_alert_p99_ms": 1000.0}
+AT_LEAST = {"fused_vs_ingest": 0.5}
+AT_MOST = {"send_to_fused_p99_ms": 150.0, "critical_to_alert_p99_ms": 1000.0}
 
 
 def say(text: str) -> None:
@@ -22,7 +25,7 @@ def say(text: str) -> None:
 
 
 async def measure(seconds: float) -> dict[str, float]:
-    """`seconds` for each of the three loads."""
+    """`seconds` for each of the four loads."""
     say("starting a suite ...")
     async with bench_suite() as bench:
         return await _measure(bench, seconds)
@@ -34,7 +37,13 @@ async def _measure(bench: BenchSuite, seconds: float) -> dict[str, float]:
     everybody = await bench.make_people(PEOPLE + PEOPLE_IN_CRISIS)
     people, in_crisis = everybody[:PEOPLE], await bench.start_sessions(everybody[PEOPLE:])
 
-    async def load(predictions_per_second: float, in_crisis: Sequence[Person], dsn: str) -> dict[str, float]:
+    async def load(
+        predictions_per_second: float = 0.0,
+        in_crisis: Sequence[Person] = (),
+        dsn: str = bench.supervisor.admin_dsn,
+        *,
+        until_settled: bool = True,
+    ) -> dict[str, float]:
         return await run_load(
             Plan(
                 ingest=bench.suite.addresses["ingest"],
@@ -46,22 +55,26 @@ async def _measure(bench: BenchSuite, seconds: float) -> dict[str, float]:
                 window=WINDOW,
                 seconds=seconds,
                 predictions_per_second=predictions_per_second,
+                until_settled=until_settled,
             )
         )
 
-    dsn = bench.supervisor.admin_dsn
     say("the whole road, saturated ...")
-    saturated = await load(0, [], dsn)
+    saturated = await load()
     # What patterns and alerts can't follow is no load that a suite bears for long.
     half_load = saturated["settled_per_second"] / 2
     say(f"half load, {half_load:,.0f} predictions a second ...")
-    await write_back(dsn)
-    half = await load(half_load, in_crisis, dsn)
+    await write_back(bench.supervisor.admin_dsn)
+    half = await load(half_load, in_crisis)
+    say("ingest and fusion ...")
+    await bench.stop("patterns", "alerts")
+    fusion = await load(until_settled=False)
     say("ingest alone ...")
-    await bench.stop("fusion", "patterns", "alerts")
-    alone = await load(0, [], "")
+    await bench.stop("fusion")
+    alone = await load(dsn="")
     return {
-        "fused_vs_ingest": saturated["fused_per_second"] / alone["acknowledged_per_second"],
+        "fused_vs_ingest": fusion["fused_per_second"] / alone["acknowledged_per_second"],
+        "fused_vs_ingest_whole_suite": saturated["fused_per_second"] / alone["acknowledged_per_second"],
         "send_to_fused_p99_ms": half["send_to_fused_p99_ms"],
         "critical_to_alert_p99_ms": half["critical_to_alert_p99_ms"],
         "send_to_fused_p50_ms": half["send_to_fused_p50_ms"],
@@ -69,7 +82,8 @@ async def _measure(bench: BenchSuite, seconds: float) -> dict[str, float]:
         "send_to_acknowledgement_p50_ms": half["send_to_acknowledgement_p50_ms"],
         "send_to_acknowledgement_p99_ms": half["send_to_acknowledgement_p99_ms"],
         "half_load_per_second": half_load,
-        "fused_per_second": saturated["fused_per_second"],
+        "fused_per_second": fusion["fused_per_second"],
+        "fused_per_second_whole_suite": saturated["fused_per_second"],
         "settled_per_second": saturated["settled_per_second"],
         "ingest_per_second": saturated["acknowledged_per_second"],
         "ingest_alone_per_second": alone["acknowledged_per_second"],
@@ -90,11 +104,3 @@ async def run_load(plan: Plan) -> dict[str, float]:
         raise RuntimeError("the load generator failed")
     figures: dict[str, float] = json.loads(output)
     return figures
-
-
-def missed(figures: dict[str, float]) -> list[str]:
-    return [
-        f"{name} is {figures[name]:.0f}, not under {limit:.0f}"
-        for name, limit in COUNTED_DOWN.items()
-        if figures[name] >= limit
-    ]
