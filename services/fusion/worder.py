@@ -68,14 +68,23 @@ class Worder:
         self._lease_seconds = 2 * settings.llm_timeout_seconds + 5
 
     async def run(self) -> NoReturn:
-        async with httpx.AsyncClient(timeout=self._settings.llm_timeout_seconds) as client:
-            language_model = LanguageModel(client, self._settings)
-            while True:
-                try:
-                    await self.word_waiting(language_model)
-                except AppError as error:
-                    _log.warning("explanations_wait_for_the_database", reason=error.reason)
-                await asyncio.sleep(POLL_SECONDS)
+        """Whatever goes wrong, such as a proxy of the environment that can't be used: fusion goes on."""
+        while True:
+            try:
+                async with httpx.AsyncClient(timeout=self._settings.llm_timeout_seconds) as client:
+                    await self._keep_wording(LanguageModel(client, self._settings))
+            except Exception as error:
+                _log.warning("language_model_failed", **describe_failure(error))
+                self._metrics.set_degraded(DEGRADED, True)
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _keep_wording(self, language_model: LanguageModel) -> NoReturn:
+        while True:
+            try:
+                await self.word_waiting(language_model)
+            except AppError as error:
+                _log.warning("explanations_wait_for_the_database", reason=error.reason)
+            await asyncio.sleep(POLL_SECONDS)
 
     async def word_waiting(self, language_model: LanguageModel) -> None:
         """Asks about everything that waits, until the breaker opens, and shows what there is."""

@@ -402,3 +402,21 @@ def test_settings_that_cant_be_taken_stop_the_start(name: str, value: str) -> No
 
 def test_settings_dont_show_the_key() -> None:
     assert KEY not in repr(FusionSettings(llm_api_key=KEY))
+
+
+async def test_a_client_that_cannot_be_made_ends_nothing(
+    database: Database, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that dies takes the process with it, and so all that is fused."""
+    monkeypatch.setenv("ALL_PROXY", "gopher://127.0.0.1:1")
+    metrics = Metrics("fusion")
+    job = asyncio.create_task(Worder(database, settings_for(endpoint), metrics, {}).run())
+    with capture_logs() as logs:
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            while not (job.done() or metrics.degraded_reasons):  # noqa: ASYNC110 - a metric tells nobody
+                await asyncio.sleep(0.01)
+    assert not job.done()
+    assert metrics.degraded_reasons == [DEGRADED]
+    assert [log["event"] for log in logs] == ["language_model_failed"]
+    job.cancel()
+    await asyncio.gather(job, return_exceptions=True)
