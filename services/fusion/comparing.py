@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from uuid import UUID
 
 from libs.common.db.audit import append_audit
@@ -38,7 +38,13 @@ class Question:
     anonymous_id: str = ""  # empty: everybody
 
     def session_ids(self) -> tuple[UUID, UUID]:
-        """The first and the last that may be. INVALID_ARGUMENT PERIOD_INVALID."""
+        """The first and the last that may be. Of whole days in UTC: moments could single out one session.
+
+        INVALID_ARGUMENT PERIOD_INVALID, PERIOD_NOT_WHOLE_DAYS.
+        """
+        for field, moment in (("start_time", self.start_time), ("end_time", self.end_time)):
+            if moment is not None and moment.astimezone(UTC).time() != time():
+                raise AppError(ErrorKind.INVALID_ARGUMENT, "PERIOD_NOT_WHOLE_DAYS", "midnights of UTC", field=field)
         first = FIRST_ID if self.start_time is None else _first_id(self.start_time)
         last = LAST_ID if self.end_time is None else UUID(int=max(_first_id(self.end_time).int - 1, 0))
         if first > last:
@@ -74,7 +80,7 @@ class Comparisons:
         it the comparison rests for as long as it calculated: what comes in goes first.
 
         NOT_FOUND MODEL_NOT_FOUND, PERSON_NOT_FOUND. FAILED_PRECONDITION MODEL_CHECKSUM_MISMATCH, MODEL_UNUSABLE.
-        RESOURCE_EXHAUSTED COMPARISON_BUSY. INVALID_ARGUMENT PERIOD_INVALID.
+        RESOURCE_EXHAUSTED COMPARISON_BUSY. INVALID_ARGUMENT PERIOD_INVALID, PERIOD_NOT_WHOLE_DAYS.
         """
         if self._is_running:
             raise AppError(ErrorKind.RESOURCE_EXHAUSTED, "COMPARISON_BUSY", retry_after_seconds=RETRY_AFTER_SECONDS)

@@ -50,7 +50,6 @@ class ModelServicer(ModelServiceServicer):
             checksum=request.checksum,
             start_time=to_datetime(request.start_time) if request.HasField("start_time") else None,
             end_time=to_datetime(request.end_time) if request.HasField("end_time") else None,
-            anonymous_id=request.anonymous_id,
         )
         drain = current_drain()
         async with aclosing(self._comparisons.compare(_actor(current_caller()), question)) as reports:

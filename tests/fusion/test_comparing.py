@@ -13,6 +13,7 @@ import pytest
 
 from libs.common.db.database import Database
 from libs.common.db.roles import dsn_for, slice_role
+from libs.common.rpc.errors import AppError
 from libs.common.timestamps import to_timestamp
 from quietus.common.v1.types_pb2 import RISK_LEVEL_CRITICAL, RISK_LEVEL_HIGH, RISK_LEVEL_LOW
 from quietus.fusion.v1 import models_pb2 as contract
@@ -20,6 +21,7 @@ from quietus.fusion.v1.models_pb2_grpc import ModelServiceStub
 from quietus_edge.errors import reason_of
 from quietus_edge.ids import uuid7
 from services.fusion import comparing
+from services.fusion.comparing import Comparisons, Question, Report
 from services.fusion.comparison import MOST_EXAMPLES
 from services.fusion.fold import Models
 from services.fusion.models import SHIPPED
@@ -35,6 +37,7 @@ from tests.fusion.serving import ADMIN, refused, serving
 LEVELS = ("low", "medium", "high", "critical")
 ENTER = {"medium": 0.15, "high": 0.3, "critical": 0.8}
 LEAVE = {"medium": 0.1, "high": 0.25, "critical": 0.7}
+OPERATOR = "operator:test"
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 PEOPLE = (UUID("00000000-0000-4000-8000-000000000001"), UUID("00000000-0000-4000-8000-000000000002"))
 Answer = contract.CompareModelsResponse
@@ -74,6 +77,11 @@ async def sessions(database: Database, models: Models) -> None:
 
 async def compared(stub: ModelServiceStub, request: contract.CompareModelsRequest) -> Answer:
     return [answer async for answer in stub.CompareModels(request, metadata=ADMIN)][-1]
+
+
+async def of_person(database: Database, question: Question) -> Report:
+    """As the command asks."""
+    return [report async for report in Comparisons(database).compare(OPERATOR, question)][-1]
 
 
 def matrix(counts: Iterable[contract.LevelCount]) -> dict[tuple[str, str], int]:
@@ -164,17 +172,27 @@ async def test_the_version_that_made_it_all_would_change_nothing(stub: ModelServ
 
 
 @pytest.mark.usefixtures("sessions")
-async def test_a_period_and_a_person_can_be_asked_for(stub: ModelServiceStub) -> None:
+async def test_a_period_can_be_asked_for_and_a_person_by_operators_alone(
+    stub: ModelServiceStub, database: Database
+) -> None:
     period = contract.CompareModelsRequest(
         version=SHIPPED, start_time=to_timestamp(day(2)), end_time=to_timestamp(day(7))
     )
     answer = await compared(stub, period)
     assert (answer.sessions, answer.total_sessions, answer.chunks) == (5, 5, 60)
-    period.anonymous_id = "anon_0002"
-    answer = await compared(stub, period)
-    assert (answer.sessions, answer.total_sessions, answer.chunks) == (2, 2, 24)
-    everything = await compared(stub, contract.CompareModelsRequest(version=SHIPPED, anonymous_id="anon_0001"))
-    assert (everything.sessions, everything.total_sessions) == (6, 6)
+    of_days = await of_person(database, Question(SHIPPED, "", day(2), day(7), "anon_0002"))
+    assert (of_days.tally.sessions, of_days.total_sessions, of_days.tally.chunks) == (2, 2, 24)
+    everything = await of_person(database, Question(SHIPPED, "", anonymous_id="anon_0001"))
+    assert (everything.tally.sessions, everything.total_sessions) == (6, 6)
+    with pytest.raises(AppError, match="PERSON_NOT_FOUND"):
+        await of_person(database, Question(SHIPPED, "", anonymous_id="anon_9999"))
+    # An admin of the service may know who there is, and not how they are.
+    assert [field.name for field in contract.CompareModelsRequest.DESCRIPTOR.fields] == [
+        "version",
+        "checksum",
+        "start_time",
+        "end_time",
+    ]
 
 
 @pytest.mark.usefixtures("sessions")
@@ -200,9 +218,9 @@ async def test_what_cant_be_compared_says_why(stub: ModelServiceStub, database: 
             "MODEL_CHECKSUM_MISMATCH",
         ),
         (
-            contract.CompareModelsRequest(version="calm-1", anonymous_id="anon_9999"),
-            grpc.StatusCode.NOT_FOUND,
-            "PERSON_NOT_FOUND",
+            contract.CompareModelsRequest(version="calm-1", start_time=to_timestamp(day(1) + timedelta(seconds=1))),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "PERIOD_NOT_WHOLE_DAYS",
         ),
         (
             contract.CompareModelsRequest(version="calm-1", start_time=late, end_time=early),
@@ -223,11 +241,12 @@ async def test_what_cant_be_compared_says_why(stub: ModelServiceStub, database: 
 async def test_a_comparison_is_audited_and_changes_nothing(stub: ModelServiceStub, database: Database) -> None:
     await versions.register(database, "eager-1", session__enter=ENTER, session__leave=LEAVE)
     before = await table(database, "fusion_results")
-    await compared(stub, contract.CompareModelsRequest(version="eager-1", anonymous_id="anon_0002"))
+    await compared(stub, contract.CompareModelsRequest(version="eager-1"))
+    await of_person(database, Question("eager-1", "", anonymous_id="anon_0002"))
     assert await table(database, "fusion_results") == before
-    (entry,) = await table(database, "audit_logs")
+    entry, of_one = sorted(await table(database, "audit_logs"), key=lambda row: row["id"])
     assert (entry["action"], entry["resource_id"], entry["actor"]) == ("model.compare", "eager-1", "admin:anon_ad01")
-    assert entry["user_id"] == PEOPLE[1]
+    assert (entry["user_id"], of_one["user_id"], of_one["actor"]) == (None, PEOPLE[1], OPERATOR)
 
 
 @pytest.fixture

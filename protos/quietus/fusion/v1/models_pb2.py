@@ -28,7 +28,7 @@ from quietus.common.v1 import options_pb2 as quietus_dot_common_dot_v1_dot_optio
 from quietus.common.v1 import types_pb2 as quietus_dot_common_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1equietus/fusion/v1/models.proto\x12\x11quietus.fusion.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fquietus/common/v1/options.proto\x1a\x1dquietus/common/v1/types.proto\"Q\n\x0cModelVersion\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08\x63hecksum\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61te\x18\x03 \x01(\t\x12\x10\n\x08in_force\x18\x04 \x01(\x08\"n\n\x0bModelSwitch\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x0f\n\x07version\x18\x02 \x01(\t\x12/\n\x0b\x65\x66\x66\x65\x63t_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\"\x13\n\x11ListModelsRequest\"y\n\x12ListModelsResponse\x12\x31\n\x08versions\x18\x01 \x03(\x0b\x32\x1f.quietus.fusion.v1.ModelVersion\x12\x30\n\x08switches\x18\x02 \x03(\x0b\x32\x1e.quietus.fusion.v1.ModelSwitch\"\xd9\x01\n\x14\x43ompareModelsRequest\x12\x1b\n\x07version\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02 @\x12$\n\x08\x63hecksum\x18\x02 \x01(\tB\x12\xfa\xbb\x18\x0e\x42\x0c[0-9a-f]{64}\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x0c\x61nonymous_id\x18\x05 \x01(\tB\n\xfa\xbb\x18\x02 @\x80\xbc\x18\x01\"z\n\nLevelCount\x12,\n\x06stored\x18\x01 \x01(\x0e\x32\x1c.quietus.common.v1.RiskLevel\x12/\n\tcandidate\x18\x02 \x01(\x0e\x32\x1c.quietus.common.v1.RiskLevel\x12\r\n\x05\x63ount\x18\x03 \x01(\x03\"\x93\x01\n\x0cModelExample\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x10\n\x08\x63hunk_id\x18\x02 \x01(\t\x12,\n\x06stored\x18\x03 \x01(\x0e\x32\x1c.quietus.common.v1.RiskLevel\x12/\n\tcandidate\x18\x04 \x01(\x0e\x32\x1c.quietus.common.v1.RiskLevel\"\x9c\x03\n\x15\x43ompareModelsResponse\x12\x10\n\x08sessions\x18\x01 \x01(\x03\x12\x0e\n\x06\x63hunks\x18\x02 \x01(\x03\x12\x18\n\x10\x65xpired_sessions\x18\x03 \x01(\x03\x12\x16\n\x0etotal_sessions\x18\x04 \x01(\x03\x12\x33\n\x0c\x63hunk_levels\x18\x05 \x03(\x0b\x32\x1d.quietus.fusion.v1.LevelCount\x12\x35\n\x0esession_levels\x18\x06 \x03(\x0b\x32\x1d.quietus.fusion.v1.LevelCount\x12\x1f\n\x17newly_alerting_sessions\x18\x07 \x01(\x03\x12#\n\x1bno_longer_alerting_sessions\x18\x08 \x01(\x03\x12\x19\n\x11mean_score_change\x18\t \x01(\x01\x12!\n\x19mean_session_score_change\x18\n \x01(\x01\x12\x31\n\x08\x65xamples\x18\x0b \x03(\x0b\x32\x1f.quietus.fusion.v1.ModelExample\x12\x0c\n\x04\x64one\x18\x0c \x01(\x08\"y\n\x12SwitchModelRequest\x12\x1b\n\x07version\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02 @\x12(\n\x08\x63hecksum\x18\x02 \x01(\tB\x16\xe2\x41\x01\x02\xfa\xbb\x18\x0e\x42\x0c[0-9a-f]{64}\x12\x1c\n\x08replaces\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02 @\"E\n\x13SwitchModelResponse\x12.\n\x06switch\x18\x01 \x01(\x0b\x32\x1e.quietus.fusion.v1.ModelSwitch2\xcc\x02\n\x0cModelService\x12\x62\n\nListModels\x12$.quietus.fusion.v1.ListModelsRequest\x1a%.quietus.fusion.v1.ListModelsResponse\"\x07\xaa\xbb\x18\x03\n\x01\x03\x12q\n\rCompareModels\x12\'.quietus.fusion.v1.CompareModelsRequest\x1a(.quietus.fusion.v1.CompareModelsResponse\"\x0b\xaa\xbb\x18\x03\n\x01\x03\xb0\xbb\x18\x01\x30\x01\x12\x65\n\x0bSwitchModel\x12%.quietus.fusion.v1.SwitchModelRequest\x1a&.quietus.fusion.v1.SwitchModelResponse\"\x07\xaa\xbb\x18\x03\n\x01\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1equietus/fusion/v1/models.proto\x12\x11quietus.fusion.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fquietus/common/v1/options.proto\x1a\x1dquietus/common/v1/types.proto\"Q\n\x0cModelVersion\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08\x63hecksum\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61te\x18\x03 \x01(\t\x12\x10\n\x08in_force\x18\x04 \x01(\x08\"n\n\x0bModelSwitch\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x0f\n\x07version\x18\x02 \x01(\t\x12/\n\x0b\x65\x66\x66\x65\x63t_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\"\x13\n\x11ListModelsRequest\"y\n\x12ListModelsResponse\x12\x31\n\x08versions\x18\x01 \x03(\x0b\x32\x1f.quietus.fusion.v1.ModelVersion\x12\x30\n\x08switches\x18\x02 \x03(\x0b\x32\x1e.quietus.fusion.v1.ModelSwitch\"\xb7\x01\n\x14\x43ompareModelsRequest\x12\x1b\n\x07version\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02 @\x12$\n\x08\x63hecksum\x18\x02 \x01(\tB\x12\xfa\xbb\x18\x0e\x42\x0c[0-9a-f]{64}\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"z\n\nLevelCount\x12,\n\x06stored\x18\x01 \x01(\x0e\x32\x1c.quietus.common.v1.RiskLevel\x12/\n\tcandidate\x18\x02 \x01(\x0e\x32\x1c.quietus.common.v1.RiskLevel\x12\r\n\x05\x63ount\x18\x03 \x01(\x03\"\x93\x01\n\x0cModelExample\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x10\n\x08\x63hunk_id\x18\x02 \x01(\t\x12,\n\x06stored\x18\x03 \x01(\x0e\x32\x1c.quietus.common.v1.RiskLevel\x12/\n\tcandidate\x18\x04 \x01(\x0e\x32\x1c.quietus.common.v1.RiskLevel\"\x9c\x03\n\x15\x43ompareModelsResponse\x12\x10\n\x08sessions\x18\x01 \x01(\x03\x12\x0e\n\x06\x63hunks\x18\x02 \x01(\x03\x12\x18\n\x10\x65xpired_sessions\x18\x03 \x01(\x03\x12\x16\n\x0etotal_sessions\x18\x04 \x01(\x03\x12\x33\n\x0c\x63hunk_levels\x18\x05 \x03(\x0b\x32\x1d.quietus.fusion.v1.LevelCount\x12\x35\n\x0esession_levels\x18\x06 \x03(\x0b\x32\x1d.quietus.fusion.v1.LevelCount\x12\x1f\n\x17newly_alerting_sessions\x18\x07 \x01(\x03\x12#\n\x1bno_longer_alerting_sessions\x18\x08 \x01(\x03\x12\x19\n\x11mean_score_change\x18\t \x01(\x01\x12!\n\x19mean_session_score_change\x18\n \x01(\x01\x12\x31\n\x08\x65xamples\x18\x0b \x03(\x0b\x32\x1f.quietus.fusion.v1.ModelExample\x12\x0c\n\x04\x64one\x18\x0c \x01(\x08\"y\n\x12SwitchModelRequest\x12\x1b\n\x07version\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02 @\x12(\n\x08\x63hecksum\x18\x02 \x01(\tB\x16\xe2\x41\x01\x02\xfa\xbb\x18\x0e\x42\x0c[0-9a-f]{64}\x12\x1c\n\x08replaces\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\xfa\xbb\x18\x02 @\"E\n\x13SwitchModelResponse\x12.\n\x06switch\x18\x01 \x01(\x0b\x32\x1e.quietus.fusion.v1.ModelSwitch2\xcc\x02\n\x0cModelService\x12\x62\n\nListModels\x12$.quietus.fusion.v1.ListModelsRequest\x1a%.quietus.fusion.v1.ListModelsResponse\"\x07\xaa\xbb\x18\x03\n\x01\x03\x12q\n\rCompareModels\x12\'.quietus.fusion.v1.CompareModelsRequest\x1a(.quietus.fusion.v1.CompareModelsResponse\"\x0b\xaa\xbb\x18\x03\n\x01\x03\xb0\xbb\x18\x01\x30\x01\x12\x65\n\x0bSwitchModel\x12%.quietus.fusion.v1.SwitchModelRequest\x1a&.quietus.fusion.v1.SwitchModelResponse\"\x07\xaa\xbb\x18\x03\n\x01\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,8 +39,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COMPAREMODELSREQUEST'].fields_by_name['version']._serialized_options = b'\342A\001\002\372\273\030\002 @'
   _globals['_COMPAREMODELSREQUEST'].fields_by_name['checksum']._loaded_options = None
   _globals['_COMPAREMODELSREQUEST'].fields_by_name['checksum']._serialized_options = b'\372\273\030\016B\014[0-9a-f]{64}'
-  _globals['_COMPAREMODELSREQUEST'].fields_by_name['anonymous_id']._loaded_options = None
-  _globals['_COMPAREMODELSREQUEST'].fields_by_name['anonymous_id']._serialized_options = b'\372\273\030\002 @\200\274\030\001'
   _globals['_SWITCHMODELREQUEST'].fields_by_name['version']._loaded_options = None
   _globals['_SWITCHMODELREQUEST'].fields_by_name['version']._serialized_options = b'\342A\001\002\372\273\030\002 @'
   _globals['_SWITCHMODELREQUEST'].fields_by_name['checksum']._loaded_options = None
@@ -62,17 +60,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTMODELSRESPONSE']._serialized_start=399
   _globals['_LISTMODELSRESPONSE']._serialized_end=520
   _globals['_COMPAREMODELSREQUEST']._serialized_start=523
-  _globals['_COMPAREMODELSREQUEST']._serialized_end=740
-  _globals['_LEVELCOUNT']._serialized_start=742
-  _globals['_LEVELCOUNT']._serialized_end=864
-  _globals['_MODELEXAMPLE']._serialized_start=867
-  _globals['_MODELEXAMPLE']._serialized_end=1014
-  _globals['_COMPAREMODELSRESPONSE']._serialized_start=1017
-  _globals['_COMPAREMODELSRESPONSE']._serialized_end=1429
-  _globals['_SWITCHMODELREQUEST']._serialized_start=1431
-  _globals['_SWITCHMODELREQUEST']._serialized_end=1552
-  _globals['_SWITCHMODELRESPONSE']._serialized_start=1554
-  _globals['_SWITCHMODELRESPONSE']._serialized_end=1623
-  _globals['_MODELSERVICE']._serialized_start=1626
-  _globals['_MODELSERVICE']._serialized_end=1958
+  _globals['_COMPAREMODELSREQUEST']._serialized_end=706
+  _globals['_LEVELCOUNT']._serialized_start=708
+  _globals['_LEVELCOUNT']._serialized_end=830
+  _globals['_MODELEXAMPLE']._serialized_start=833
+  _globals['_MODELEXAMPLE']._serialized_end=980
+  _globals['_COMPAREMODELSRESPONSE']._serialized_start=983
+  _globals['_COMPAREMODELSRESPONSE']._serialized_end=1395
+  _globals['_SWITCHMODELREQUEST']._serialized_start=1397
+  _globals['_SWITCHMODELREQUEST']._serialized_end=1518
+  _globals['_SWITCHMODELRESPONSE']._serialized_start=1520
+  _globals['_SWITCHMODELRESPONSE']._serialized_end=1589
+  _globals['_MODELSERVICE']._serialized_start=1592
+  _globals['_MODELSERVICE']._serialized_end=1924
 # @@protoc_insertion_point(module_scope)

@@ -147,20 +147,17 @@ class CompareModelsRequest(_message.Message):
     CHECKSUM_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
-    ANONYMOUS_ID_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """The candidate."""
     checksum: _builtins.str
     """Its checksum, to be sure that it is the one that was meant. Empty: not checked."""
-    anonymous_id: _builtins.str
-    """One person's sessions. Empty: everybody's."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """Sessions that were begun from here on. Unset: from the first."""
+        """Sessions that were begun from here on; a midnight of UTC. Unset: from the first."""
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """Sessions that were begun before this. Unset: to the newest."""
+        """Sessions that were begun before this; another midnight. Unset: to the newest."""
 
     def __init__(
         self,
@@ -169,11 +166,10 @@ class CompareModelsRequest(_message.Message):
         checksum: _builtins.str = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
-        anonymous_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous_id", b"anonymous_id", "checksum", b"checksum", "end_time", b"end_time", "start_time", b"start_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checksum", b"checksum", "end_time", b"end_time", "start_time", b"start_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -66,8 +66,10 @@ class ModelServiceServicer:
     def CompareModels(self, request, context):
         """Fuses what is stored with another version and says what would change, without changing anything. Progress comes about
         once a second, the report as it stands with it; the last response is done. Cancel it at any time.
-        One at a time: RESOURCE_EXHAUSTED COMPARISON_BUSY. NOT_FOUND MODEL_NOT_FOUND, PERSON_NOT_FOUND.
-        FAILED_PRECONDITION MODEL_CHECKSUM_MISMATCH. INVALID_ARGUMENT PERIOD_INVALID. UNAVAILABLE DRAINING: ask for less.
+        It is of everybody: who may ask may not see how somebody is.
+        One at a time: RESOURCE_EXHAUSTED COMPARISON_BUSY. NOT_FOUND MODEL_NOT_FOUND.
+        FAILED_PRECONDITION MODEL_CHECKSUM_MISMATCH. INVALID_ARGUMENT PERIOD_INVALID, PERIOD_NOT_WHOLE_DAYS. UNAVAILABLE
+        DRAINING: ask for less.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

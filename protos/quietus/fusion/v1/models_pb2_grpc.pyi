@@ -38,8 +38,10 @@ class ModelServiceStub:
     CompareModels: _grpc.UnaryStreamMultiCallable[_models_pb2.CompareModelsRequest, _models_pb2.CompareModelsResponse]
     """Fuses what is stored with another version and says what would change, without changing anything. Progress comes about
     once a second, the report as it stands with it; the last response is done. Cancel it at any time.
-    One at a time: RESOURCE_EXHAUSTED COMPARISON_BUSY. NOT_FOUND MODEL_NOT_FOUND, PERSON_NOT_FOUND.
-    FAILED_PRECONDITION MODEL_CHECKSUM_MISMATCH. INVALID_ARGUMENT PERIOD_INVALID. UNAVAILABLE DRAINING: ask for less.
+    It is of everybody: who may ask may not see how somebody is.
+    One at a time: RESOURCE_EXHAUSTED COMPARISON_BUSY. NOT_FOUND MODEL_NOT_FOUND.
+    FAILED_PRECONDITION MODEL_CHECKSUM_MISMATCH. INVALID_ARGUMENT PERIOD_INVALID, PERIOD_NOT_WHOLE_DAYS. UNAVAILABLE
+    DRAINING: ask for less.
     """
     SwitchModel: _grpc.UnaryUnaryMultiCallable[_models_pb2.SwitchModelRequest, _models_pb2.SwitchModelResponse]
     """Makes another version the one that fuses whatever ingest receives from now on. What is fused stays as it is until more
@@ -58,8 +60,10 @@ class ModelServiceAsyncStub(ModelServiceStub):
     CompareModels: _aio.UnaryStreamMultiCallable[_models_pb2.CompareModelsRequest, _models_pb2.CompareModelsResponse]  # type: ignore[assignment]
     """Fuses what is stored with another version and says what would change, without changing anything. Progress comes about
     once a second, the report as it stands with it; the last response is done. Cancel it at any time.
-    One at a time: RESOURCE_EXHAUSTED COMPARISON_BUSY. NOT_FOUND MODEL_NOT_FOUND, PERSON_NOT_FOUND.
-    FAILED_PRECONDITION MODEL_CHECKSUM_MISMATCH. INVALID_ARGUMENT PERIOD_INVALID. UNAVAILABLE DRAINING: ask for less.
+    It is of everybody: who may ask may not see how somebody is.
+    One at a time: RESOURCE_EXHAUSTED COMPARISON_BUSY. NOT_FOUND MODEL_NOT_FOUND.
+    FAILED_PRECONDITION MODEL_CHECKSUM_MISMATCH. INVALID_ARGUMENT PERIOD_INVALID, PERIOD_NOT_WHOLE_DAYS. UNAVAILABLE
+    DRAINING: ask for less.
     """
     SwitchModel: _aio.UnaryUnaryMultiCallable[_models_pb2.SwitchModelRequest, _models_pb2.SwitchModelResponse]  # type: ignore[assignment]
     """Makes another version the one that fuses whatever ingest receives from now on. What is fused stays as it is until more
@@ -87,8 +91,10 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_models_pb2.CompareModelsResponse], _abc.AsyncIterator[_models_pb2.CompareModelsResponse]]:
         """Fuses what is stored with another version and says what would change, without changing anything. Progress comes about
         once a second, the report as it stands with it; the last response is done. Cancel it at any time.
-        One at a time: RESOURCE_EXHAUSTED COMPARISON_BUSY. NOT_FOUND MODEL_NOT_FOUND, PERSON_NOT_FOUND.
-        FAILED_PRECONDITION MODEL_CHECKSUM_MISMATCH. INVALID_ARGUMENT PERIOD_INVALID. UNAVAILABLE DRAINING: ask for less.
+        It is of everybody: who may ask may not see how somebody is.
+        One at a time: RESOURCE_EXHAUSTED COMPARISON_BUSY. NOT_FOUND MODEL_NOT_FOUND.
+        FAILED_PRECONDITION MODEL_CHECKSUM_MISMATCH. INVALID_ARGUMENT PERIOD_INVALID, PERIOD_NOT_WHOLE_DAYS. UNAVAILABLE
+        DRAINING: ask for less.
         """
 
     @_abc_1.abstractmethod
