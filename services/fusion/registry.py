@@ -8,17 +8,19 @@ from libs.common.rpc.errors import AppError, ErrorKind
 from services.fusion.fold import ClientBatch, Models
 from services.fusion.model import FusionModel, ModelDocument, ModelError, parse_model
 from services.fusion.models import read_document, shipped_versions
-from services.fusion.store import models
+from services.fusion.store import models, results
 from services.fusion.versions import Switch, by_version
 
 # As the first switch names who chose the version that a slice begins with.
 BY_SETTING = "setting:model"
+BY_RESULTS = "results:newest"
 THE_BEGINNING = datetime(1, 1, 2, tzinfo=UTC)
 
 
 async def load_models(database: Database, first_version: str) -> Models:
     """Registers the shipped versions, reads all that were ever registered, and begins an empty slice with the first
-    version. FAILED_PRECONDITION MODEL_UNUSABLE.
+    version. One that has results from before switches were recorded stays with the version of the newest.
+    FAILED_PRECONDITION MODEL_UNUSABLE.
     """
     try:
         shipped = [_shipped(version) for version in shipped_versions()]
@@ -39,13 +41,15 @@ def _shipped(version: str) -> ModelDocument:
     return document
 
 
-async def _begin(tx: Transaction, versions: Mapping[str, FusionModel], version: str) -> Sequence[Switch]:
+async def _begin(tx: Transaction, versions: Mapping[str, FusionModel], first_version: str) -> Sequence[Switch]:
+    used = await results.newest_version(tx)
+    version, actor = (used, BY_RESULTS) if used else (first_version, BY_SETTING)
     if version not in versions:
         raise ModelError(f"model {version!r}: no such version is shipped or registered")
     _, now = await models.lock_head(tx)
     # Another process may have begun while this one waited.
     if not (switches := await models.read_switches(tx)):
-        switches = [Switch(1, version, THE_BEGINNING, BY_SETTING, now)]
+        switches = [Switch(1, version, THE_BEGINNING, actor, now)]
         await models.append_switch(tx, switches[0])
     return switches
 

@@ -50,6 +50,7 @@ def _sql(statement: str, *arguments: object) -> Statements:
 STATEMENTS: dict[str, tuple[set[str], Statements]] = {
     "a page of a session's results": ({CAPTURE}, lambda tx: results.read_page(tx, SESSION_ID, BEGINNING, PAGE)),
     "a later page of them": ({CAPTURE}, lambda tx: results.read_page(tx, SESSION_ID, MIDDLE, PAGE)),
+    "what made the newest": ({CHUNK}, results.newest_version),
     "one result": ({CHUNK}, lambda tx: results.read_one(tx, SESSION_ID, CHUNK_ID)),
     "results from a late chunk on": ({CAPTURE}, lambda tx: results.read_from(tx, [(SESSION_ID, *MIDDLE)])),
     "where a session stood before it": (

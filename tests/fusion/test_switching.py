@@ -22,8 +22,8 @@ from quietus.ingest.v1.events_pb2 import Event
 from services.fusion.emptying import KEPT, empty
 from services.fusion.fold import ClientBatch, Models
 from services.fusion.follower import IngestHandler
-from services.fusion.model import ModelDocument
-from services.fusion.models import SHIPPED
+from services.fusion.model import ModelDocument, parse_model
+from services.fusion.models import SHIPPED, read_document
 from services.fusion.registry import load_models
 from services.fusion.store import models as store
 from services.fusion.switching import ModelSwitching
@@ -289,3 +289,16 @@ async def test_arrival_makes_no_difference_to_windows_of_two_lengths(
 
 def test_what_people_decided_is_kept_when_a_slice_is_emptied() -> None:
     assert {table.name for table in METADATA.sorted_tables} >= KEPT
+
+
+async def test_a_slice_from_before_switches_stays_with_its_model_until_somebody_switches(database: Database) -> None:
+    older = parse_model(read_document("fusion-1")).model
+    await apply(
+        database,
+        Models({older.version: older}, older),
+        [committed(one) for one in random_batches(random.Random(1))],  # noqa: S311 - a shuffle that repeats
+    )
+    models = await load_models(database, SHIPPED)
+    assert models.active.version == "fusion-1" != SHIPPED
+    (first,) = await table(database, "model_switches")
+    assert (first["version"], first["actor"]) == ("fusion-1", "results:newest")

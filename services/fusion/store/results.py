@@ -122,6 +122,15 @@ async def read_missing(tx: Transaction, session_id: UUID, limit: int) -> Sequenc
     return [row["chunk_id"] for row in rows]
 
 
+async def newest_version(tx: Transaction) -> str | None:
+    """Of the model, in the newest session; None when nothing is fused. By the keys of both tables."""
+    version: str | None = await tx.driver.fetchval(
+        "SELECT r.model_version FROM session_states s JOIN fusion_results r ON r.session_id = s.session_id"
+        " AND r.chunk_id = s.chunk_id ORDER BY s.session_id DESC LIMIT 1"
+    )
+    return version
+
+
 async def read_one(tx: Transaction, session_id: UUID, chunk_id: UUID) -> ChunkResult | None:
     row = await tx.driver.fetchrow(
         "SELECT * FROM fusion_results WHERE session_id = $1 AND chunk_id = $2", session_id, chunk_id
