@@ -125,8 +125,8 @@ async def read_missing(tx: Transaction, session_id: UUID, limit: int) -> Sequenc
 async def newest_version(tx: Transaction) -> str | None:
     """Of the model, in the newest session; None when nothing is fused. By the keys of both tables."""
     version: str | None = await tx.driver.fetchval(
-        "SELECT r.model_version FROM session_states s JOIN fusion_results r ON r.session_id = s.session_id"
-        " AND r.chunk_id = s.chunk_id ORDER BY s.session_id DESC LIMIT 1"
+        "WITH newest AS MATERIALIZED (SELECT session_id, chunk_id FROM session_states ORDER BY session_id DESC LIMIT 1)"
+        " SELECT model_version FROM fusion_results JOIN newest USING (session_id, chunk_id)"
     )
     return version
 
