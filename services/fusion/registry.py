@@ -98,12 +98,12 @@ class KnownModels:
         """
         if not batches:
             return
-        if await models.advance_head(tx, max(batch.receive_time for batch in batches)) > len(self._switches):
-            try:
+        try:
+            if await models.advance_head(tx, max(batch.receive_time for batch in batches)) > len(self._switches):
                 await self._look(tx)
                 self._switches = await models.read_switches(tx)
-            except ModelError as error:
-                raise AppError(ErrorKind.UNAVAILABLE, "MODEL_UNUSABLE", str(error)) from error
+        except ModelError as error:
+            raise AppError(ErrorKind.UNAVAILABLE, "MODEL_UNUSABLE", str(error)) from error
         if not self._switches:
             yield Models(self._versions, self._active), batches
             return

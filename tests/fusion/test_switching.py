@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from libs.common.db.audit import verify_chain
 from libs.common.db.database import Database
 from libs.common.db.migrate import downgrade_all
+from libs.common.feed.failure import Fault, fault_of
 from libs.common.rpc.errors import AppError
 from quietus.common.v1.options_pb2 import ROLE_COUNSELOR, ROLE_DEVICE, ROLE_SERVICE
 from quietus.fusion.v1 import models_pb2 as contract
@@ -302,3 +303,12 @@ async def test_a_slice_from_before_switches_stays_with_its_model_until_somebody_
     assert models.active.version == "fusion-1" != SHIPPED
     (first,) = await table(database, "model_switches")
     assert (first["version"], first["actor"]) == ("fusion-1", "results:newest")
+
+
+async def test_without_the_head_batches_wait_and_nobody_is_parked(database: Database, models: Models) -> None:
+    one = committed(batch(1, *predictions(chunk(0, text=said(0.2)))))
+    async with database.transaction() as tx:
+        await tx.execute("DELETE FROM model_head")
+    with pytest.raises(AppError, match="MODEL_UNUSABLE") as refusal:
+        await apply(database, models, [one])
+    assert fault_of(refusal.value) is Fault.OUTAGE

@@ -61,8 +61,12 @@ async def read_switches(tx: Transaction) -> Sequence[Switch]:
 
 
 async def advance_head(tx: Transaction, receive_time: datetime) -> int:
-    """Locks the head, remembers that something received then is fused, and returns how many switches there are."""
-    switches: int = await tx.driver.fetchval(_ADVANCE, receive_time)
+    """Locks the head, remembers that something received then is fused, and returns how many switches there are.
+    ModelError when there is no head, as after a restore of some tables.
+    """
+    switches: int | None = await tx.driver.fetchval(_ADVANCE, receive_time)
+    if switches is None:
+        raise ModelError("model_head is empty")
     return switches
 
 
