@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from libs.common.rpc.errors import AppError
+from libs.common.rpc.errors import AppError, ErrorKind
 from services.fusion.app import NAME, open_database
 from services.fusion.comparing import Comparisons, Question, Report
 from services.fusion.comparison import Change, matrix
@@ -31,8 +31,6 @@ def run_models(settings: FusionSettings, arguments: Sequence[str]) -> int:
         return _fail(str(error))
     except OSError as error:
         return _fail(f"{error.filename}: {error.strerror}")
-    except ValueError as error:
-        return _fail(f"{options.file}: not JSON: {error}")
     show: Callable[[dict[str, Any]], str] = json.dumps if options.json else _SHOWN[options.action]
     print(show(answer))  # noqa: T201 - a command's answer
     return 0
@@ -87,8 +85,15 @@ async def _run(settings: FusionSettings, options: argparse.Namespace) -> dict[st
 
 
 def _read(file: Path) -> Any:
+    """INVALID_ARGUMENT MODEL_TOO_LARGE, MODEL_NOT_JSON."""
     with file.open("rb") as opened:
-        return json.loads(opened.read(LARGEST_MODEL_BYTES))
+        content = opened.read(LARGEST_MODEL_BYTES + 1)
+    if len(content) > LARGEST_MODEL_BYTES:
+        raise AppError(ErrorKind.INVALID_ARGUMENT, "MODEL_TOO_LARGE", f"{file}: at most {LARGEST_MODEL_BYTES:,} bytes")
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise AppError(ErrorKind.INVALID_ARGUMENT, "MODEL_NOT_JSON", f"{file}: {error}") from error
 
 
 async def _list(switching: ModelSwitching) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 
@@ -72,6 +72,10 @@ class Reviews:
         self, caller: Caller, start: datetime | None, end: datetime | None, candidates: Sequence[Candidate]
     ) -> Review:
         period = self._period(start, end)
+        with self._one_at_a_time():
+            return await self._review(caller, period, candidates)
+
+    async def _review(self, caller: Caller, period: Period, candidates: Sequence[Candidate]) -> Review:
         async with self._reading(caller) as tx:
             models = await self._models.in_force(tx)
             model = models.active
@@ -94,12 +98,20 @@ class Reviews:
                 raise AppError(ErrorKind.INVALID_ARGUMENT, "PERIOD_NOT_WHOLE_DAYS", "midnights of UTC", field=field)
         return Period(first, last)
 
-    @asynccontextmanager
-    async def _reading(self, caller: Caller) -> AsyncIterator[Transaction]:
-        """One at a time, so that reviews can't take the database from what comes in. Audited."""
+    @contextmanager
+    def _one_at_a_time(self) -> Iterator[None]:
+        """So that reviews take neither the database nor the processor from what comes in."""
         if self._is_busy:
             raise AppError(ErrorKind.RESOURCE_EXHAUSTED, "REVIEW_BUSY", retry_after_seconds=RETRY_AFTER_SECONDS)
         self._is_busy = True
+        try:
+            yield
+        finally:
+            self._is_busy = False
+
+    @asynccontextmanager
+    async def _reading(self, caller: Caller) -> AsyncIterator[Transaction]:
+        """Audited."""
         try:
             async with self._database.read() as tx, courses.at_most(tx, STATEMENT_SECONDS):
                 actor = f"admin:{caller.anonymous_id}"
@@ -109,8 +121,6 @@ class Reviews:
                 yield tx
         except courses.TooLongError as error:
             raise AppError(ErrorKind.RESOURCE_EXHAUSTED, "REVIEW_TOO_LARGE", "ask for a shorter period") from error
-        finally:
-            self._is_busy = False
 
 
 async def _stored(tx: Transaction, period: Period, versions: Sequence[str]) -> _Stored:

@@ -12,7 +12,7 @@ from libs.common.db.roles import dsn_for, slice_role
 from services.fusion.emptying import run_empty
 from services.fusion.fold import Models
 from services.fusion.models import SHIPPED
-from services.fusion.models_cli import run_models
+from services.fusion.models_cli import LARGEST_MODEL_BYTES, run_models
 from services.fusion.settings import FusionSettings
 from tests.fusion import versions
 from tests.fusion.events import apply, committed, table
@@ -67,10 +67,13 @@ async def test_what_fails_says_why_in_one_line(settings: FusionSettings, tmp_pat
     forged.write_text(json.dumps({**versions.document("calm-1"), "checksum": "0" * 64}))
     rubbish = tmp_path / "rubbish.json"
     rubbish.write_text("no model")
+    large = tmp_path / "large.json"
+    large.write_text(json.dumps(" " * LARGEST_MODEL_BYTES))
     for arguments, problem in (
         (("compare", "of-nobody"), "MODEL_NOT_FOUND"),
         (("register", str(forged)), "MODEL_UNUSABLE"),
-        (("register", str(rubbish)), "not JSON"),
+        (("register", str(rubbish)), "MODEL_NOT_JSON"),
+        (("register", str(large)), "MODEL_TOO_LARGE"),
         (("register", str(tmp_path / "absent.json")), "No such file"),
         (("switch", SHIPPED, "--checksum", "0" * 64, "--replaces", SHIPPED), "MODEL_CHECKSUM_MISMATCH"),
     ):

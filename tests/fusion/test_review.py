@@ -1,6 +1,7 @@
 """ReviewThresholds over a real channel: what it counts is what is stored, and it changes nothing."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from libs.common.db.database import Database
 from libs.common.feed.tail import Tail
 from libs.common.observability.metrics import Metrics
 from libs.common.rpc.client import Metadata
+from libs.common.rpc.errors import AppError, ErrorKind
 from libs.common.timestamps import to_timestamp
 from quietus.alerts.v1.alerts_pb2 import NOISE_REASON_RECORDING, RESOLUTION_REASON_UNREACHABLE
 from quietus.common.v1.options_pb2 import ROLE_ADMIN, ROLE_COUNSELOR, ROLE_SERVICE, ROLE_USER
@@ -261,6 +263,27 @@ async def test_one_review_runs_at_a_time(office: Office, monkeypatch: pytest.Mon
         assert reason_of(refused.value) == reason
         go_on.set()
         await asyncio.wait([first])
+    assert reason_of(first.exception()) == "TOO_FEW_OUTCOMES"  # type: ignore[arg-type]
+
+
+async def test_a_review_that_counts_is_still_the_only_one(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    counting, go_on = threading.Event(), threading.Event()
+
+    def slowly(*arguments: object) -> None:
+        counting.set()
+        go_on.wait(60)
+        raise AppError(ErrorKind.FAILED_PRECONDITION, "TOO_FEW_OUTCOMES")
+
+    monkeypatch.setattr("services.fusion.reviewing._review", slowly)
+    first = asyncio.ensure_future(office.review())
+    await asyncio.to_thread(counting.wait, 60)
+    try:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await office.review()
+    finally:
+        go_on.set()
+        await asyncio.wait([first])
+    assert reason_of(refused.value) == "REVIEW_BUSY"
     assert reason_of(first.exception()) == "TOO_FEW_OUTCOMES"  # type: ignore[arg-type]
 
 
