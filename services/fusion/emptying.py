@@ -4,10 +4,12 @@ people decided and what was audited stays.
 
 import argparse
 import asyncio
+import getpass
 import os
 import sys
 from collections.abc import Sequence
 
+from libs.common.db.audit import append_audit
 from libs.common.db.database import Database
 from libs.common.db.migrate import DSN_VARIABLE
 from libs.common.db.roles import OWNER_ROLE
@@ -40,6 +42,9 @@ async def empty(admin_dsn: str) -> None:
             await tx.execute(f"TRUNCATE {names}")
             await tx.execute("UPDATE feed_identity SET feed_id = gen_random_uuid(), create_time = now()")
             await tx.execute("UPDATE feed_head SET position = 0, pruned_position = 0")
+            await append_audit(
+                tx, user_id=None, actor=f"operator:{getpass.getuser()}", action="slice.empty", resource_type="slice"
+            )
     finally:
         await database.close()
 

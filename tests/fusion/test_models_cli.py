@@ -92,3 +92,4 @@ async def test_emptying_tells_a_new_feed(database: Database, models: Models, fre
     assert [row["position"] for row in await table(database, "feed_head")] == [0]
     assert await table(database, "outbox") == []
     assert len(await table(database, "model_switches")) == 1
+    assert "slice.empty" in {row["action"] for row in await table(database, "audit_logs")}
