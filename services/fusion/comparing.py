@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time
 from uuid import UUID
 
 from libs.common.db.audit import append_audit
 from libs.common.db.database import Database
 from libs.common.rpc.errors import AppError, ErrorKind
-from quietus_edge.ids import EPOCH
+from quietus_edge.ids import first_uuid7
 from services.fusion.comparison import ComparedChunk, SessionTally, Tally
 from services.fusion.fuse import fuse_chunks
 from services.fusion.inputs import ChunkInputs, InputArrays
@@ -45,8 +45,8 @@ class Question:
         for field, moment in (("start_time", self.start_time), ("end_time", self.end_time)):
             if moment is not None and moment.astimezone(UTC).time() != time():
                 raise AppError(ErrorKind.INVALID_ARGUMENT, "PERIOD_NOT_WHOLE_DAYS", "midnights of UTC", field=field)
-        first = FIRST_ID if self.start_time is None else _first_id(self.start_time)
-        last = LAST_ID if self.end_time is None else UUID(int=max(_first_id(self.end_time).int - 1, 0))
+        first = FIRST_ID if self.start_time is None else first_uuid7(self.start_time)
+        last = LAST_ID if self.end_time is None else UUID(int=max(first_uuid7(self.end_time).int - 1, 0))
         if first > last:
             raise AppError(ErrorKind.INVALID_ARGUMENT, "PERIOD_INVALID", field="end_time")
         return first, last
@@ -193,8 +193,3 @@ class _CandidateFold:
             self._session = SessionTally(session_id)
         assert self._session is not None
         return self._session
-
-
-def _first_id(moment: datetime) -> UUID:
-    """No UUIDv7 of this moment or later is less."""
-    return UUID(int=max((moment - EPOCH) // timedelta(milliseconds=1), 0) << 80)

@@ -1,6 +1,5 @@
 """The only place where the parts of ingest are put together."""
 
-import gc
 import os
 import secrets
 import sys
@@ -208,8 +207,6 @@ async def open_slice(settings: IngestSettings) -> tuple[Database, Mapping[str, F
 
 
 async def compose(settings: IngestSettings, metrics: Metrics) -> Running:
-    # Predictions in flight are many small objects without cycles: looking for those costs a tenth of the throughput.
-    gc.set_threshold(100_000, 50, 100)
     if not settings.page_token_secret:
         settings = settings.model_copy(update={"page_token_secret": secrets.token_hex(32)})
     database = open_database(settings)

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from libs.common.db.database import Transaction
-from quietus_edge.ids import EPOCH
+from quietus_edge import ids
 
 # What is younger can't be dropped, whoever asks for it.
 KEPT_DAYS_MIN = 28
@@ -163,8 +163,7 @@ def month_after(month: date, months: int) -> date:
 
 def first_uuid7(month: date) -> UUID:
     """No UUIDv7 of the month or later is less."""
-    start = datetime(month.year, month.month, 1, tzinfo=UTC)
-    return UUID(int=(start - EPOCH) // timedelta(milliseconds=1) << 80)
+    return ids.first_uuid7(datetime(month.year, month.month, 1, tzinfo=UTC))
 
 
 async def ensure_partitions(tx: Transaction, first_month: date, months: int) -> int:

@@ -21,6 +21,11 @@ def uuid7(at: datetime | None = None, random_bits: Callable[[int], int] = secret
     return UUID(int=milliseconds << 80 | 0x7 << 76 | fraction << 64 | 0b10 << 62 | random_bits(62))
 
 
+def first_uuid7(moment: datetime) -> UUID:
+    """No UUIDv7 of the moment or later is less."""
+    return UUID(int=max((moment - EPOCH) // timedelta(milliseconds=1), 0) << 80)
+
+
 def uuid7_time(value: UUID) -> datetime:
     """The time in a UUIDv7, UTC, to the millisecond. ValueError for another kind of UUID."""
     if value.version != 7:

@@ -5,13 +5,13 @@ each session by idx_fusion_results_capture.
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 import asyncpg
 
 from libs.common.db.database import Transaction
-from quietus_edge.ids import EPOCH
+from quietus_edge.ids import first_uuid7
 from services.fusion.thresholds import Course
 
 # Results that are read for one answer at most.
@@ -108,7 +108,7 @@ async def at_most(tx: Transaction, seconds: float) -> AsyncIterator[None]:
 
 async def count_started(tx: Transaction, start: datetime, end: datetime) -> int:
     """Sessions of which something is fused; of very many, MOST_COUNTED."""
-    count: int = await tx.driver.fetchval(_COUNT, _first_id(start), _first_id(end), MOST_COUNTED)
+    count: int = await tx.driver.fetchval(_COUNT, first_uuid7(start), first_uuid7(end), MOST_COUNTED)
     return count
 
 
@@ -116,7 +116,7 @@ async def read_started(
     tx: Transaction, start: datetime, end: datetime, versions: Collection[str]
 ) -> Mapping[UUID, Course]:
     """Of the newest sessions that started from start on and before end, as many as an answer may look at."""
-    bounds = (_first_id(start), _first_id(end), MOST_SESSIONS, MOST_CHUNKS)
+    bounds = (first_uuid7(start), first_uuid7(end), MOST_SESSIONS, MOST_CHUNKS)
     return await _read(tx, await tx.driver.fetch(_NEWEST, *bounds), versions)
 
 
@@ -136,8 +136,3 @@ async def _read(
         walk = walks.setdefault(row["session_id"], _Walk(row["user_id"], row["is_comparable"]))
         walk.take(row)
     return {session_id: walk.course(session_id) for session_id, walk in walks.items()}
-
-
-def _first_id(moment: datetime) -> UUID:
-    """No UUIDv7 of the moment or later is less."""
-    return UUID(int=max(0, (moment - EPOCH) // timedelta(milliseconds=1)) << 80)
