@@ -1,16 +1,19 @@
 """Fuses what is stored with another version of the model and counts what would change. Nothing is changed."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from uuid import UUID
 
 from libs.common.db.audit import append_audit
 from libs.common.db.database import Database
+from libs.common.rpc.drain import DrainSignal
 from libs.common.rpc.errors import AppError, ErrorKind
 from quietus_edge.ids import first_uuid7
-from services.fusion.comparison import ComparedChunk, SessionTally, Tally
+from services.fusion.comparison import ComparedChunk, Report, SessionTally, Tally
+from services.fusion.disclosure import Findings, of_many
 from services.fusion.fuse import fuse_chunks
 from services.fusion.inputs import ChunkInputs, InputArrays
 from services.fusion.model import FusionModel
@@ -26,6 +29,7 @@ PAGE_CHUNKS = 250
 PAGE_SESSIONS = 500
 PROGRESS_SECONDS = 1.0
 RETRY_AFTER_SECONDS = 10.0
+IDLE_SECONDS = 30.0
 FIRST_ID, LAST_ID = UUID(int=0), UUID(int=(1 << 128) - 1)
 
 
@@ -53,27 +57,39 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """The tally is the comparison's own and goes on: read it before the next report."""
-
-    tally: Tally
-    total_sessions: int
-    done: bool
-
-
-@dataclass(frozen=True, slots=True)
 class _Scope:
     model: FusionModel
     user_id: UUID | None
     first: UUID
     last: UUID
     total_sessions: int
+    total_people: int
+
+    def report(self, tally: Tally, *, done: bool = False) -> Report:
+        return Report(tally, self.total_sessions, self.total_people, done)
 
 
 class Comparisons:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._is_running = False
+
+    async def send(
+        self, actor: str, question: Question, write: Callable[[Findings], Awaitable[None]], drain: DrainSignal
+    ) -> None:
+        """To one who may not see how somebody is. Returns after the last findings.
+
+        As compare(), and FAILED_PRECONDITION COHORT_TOO_SMALL, DEADLINE_EXCEEDED STREAM_IDLE, UNAVAILABLE DRAINING.
+        """
+        async with aclosing(self.compare(actor, question)) as reports:
+            async for report in reports:
+                if not report.is_of_many:
+                    raise AppError(
+                        ErrorKind.FAILED_PRECONDITION, "COHORT_TOO_SMALL", "the answer would rest on too few people"
+                    )
+                await _write(write, of_many(report))
+                if drain.is_set() and not report.done:
+                    raise AppError(ErrorKind.UNAVAILABLE, "DRAINING", "the server ends; connect to another")
 
     async def compare(self, actor: str, question: Question) -> AsyncGenerator[Report]:
         """A report at once, about every second, and when done. Each page is a short transaction of its own, and after
@@ -89,13 +105,13 @@ class Comparisons:
             scope = await self._scope(actor, question)
             tally, clock = Tally(), asyncio.get_running_loop()
             reported = clock.time()
-            yield Report(tally, scope.total_sessions, done=False)
+            yield scope.report(tally)
             async for first, last in self._ranges(scope):
                 async for _ in self._compare_range(scope.model, tally, first, last):
                     if clock.time() - reported >= PROGRESS_SECONDS:
                         reported = clock.time()
-                        yield Report(tally, scope.total_sessions, done=False)
-            yield Report(tally, scope.total_sessions, done=True)
+                        yield scope.report(tally)
+            yield scope.report(tally, done=True)
         finally:
             self._is_running = False
 
@@ -116,8 +132,8 @@ class Comparisons:
                 resource_type="model",
                 resource_id=question.version,
             )
-            total = await sessions.count(tx, first, last, user_id)
-        return _Scope(document.model, user_id, first, last, total)
+            total_sessions, total_people = await sessions.count(tx, first, last, user_id)
+        return _Scope(document.model, user_id, first, last, total_sessions, total_people)
 
     async def _ranges(self, scope: _Scope) -> AsyncIterator[tuple[UUID, UUID]]:
         """Of session ids: everybody's are one, a person's one a session."""
@@ -154,6 +170,18 @@ class Comparisons:
             yield
 
 
+async def _write(write: Callable[[Findings], Awaitable[None]], findings: Findings) -> None:
+    """Nobody else can compare until it is read."""
+    scope = asyncio.timeout(IDLE_SECONDS)
+    try:
+        async with scope:
+            await write(findings)
+    except TimeoutError as error:
+        if not scope.expired():
+            raise
+        raise AppError(ErrorKind.DEADLINE_EXCEEDED, "STREAM_IDLE", "the comparison is not read") from error
+
+
 class _CandidateFold:
     """Folds sessions, one after the other, as the candidate would have."""
 
@@ -167,7 +195,7 @@ class _CandidateFold:
         pairs = [(stored, known.get(stored.session_id, {}).get(stored.chunk_id)) for stored in page]
         fused = iter(fuse_chunks(self._model, InputArrays.of([chunk for _, chunk in pairs if chunk is not None])))
         for stored, chunk in pairs:
-            session = self._session_of(stored.session_id)
+            session = self._session_of(stored)
             if chunk is None:
                 session.is_expired = True
                 continue
@@ -187,9 +215,9 @@ class _CandidateFold:
             self._tally.add(self._session)
         self._session, self._state = None, START
 
-    def _session_of(self, session_id: UUID) -> SessionTally:
-        if self._session is None or self._session.session_id != session_id:
+    def _session_of(self, stored: StoredLevel) -> SessionTally:
+        if self._session is None or self._session.session_id != stored.session_id:
             self.end_session()
-            self._session = SessionTally(session_id)
+            self._session = SessionTally(stored.session_id, stored.user_id)
         assert self._session is not None
         return self._session

@@ -1,13 +1,15 @@
 """What another version of the model would change, counted chunk by chunk and session by session."""
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from services.fusion.vocabulary import Level
 
 MOST_EXAMPLES = 20
+# Nothing of everybody is told that rests on fewer people.
+PEOPLE_MIN = 10
 
 Change = tuple[Level, Level]  # as it is stored, as it would be
 
@@ -34,6 +36,7 @@ class SessionTally:
     """One session, as far as it was read; at least one chunk counts."""
 
     session_id: UUID
+    user_id: UUID
     is_expired: bool = False  # some inputs are gone: it can't be compared
     chunks: int = 0
     chunk_levels: Counter[Change] = field(default_factory=Counter)
@@ -55,14 +58,52 @@ class SessionTally:
 
 
 @dataclass(slots=True)
+class SomePeople:
+    """Different people, PEOPLE_MIN at most: enough to know whether there are so many."""
+
+    user_ids: set[UUID] = field(default_factory=set)
+
+    def add(self, user_id: UUID) -> None:
+        if not self.are_enough:
+            self.user_ids.add(user_id)
+
+    @property
+    def are_enough(self) -> bool:
+        return len(self.user_ids) >= PEOPLE_MIN
+
+
+@dataclass(slots=True)
+class LevelCounts:
+    """How many there are of each change, and whose they are."""
+
+    counts: Counter[Change] = field(default_factory=Counter)
+    people: defaultdict[Change, SomePeople] = field(default_factory=lambda: defaultdict(SomePeople))
+
+    def add(self, user_id: UUID, counts: Mapping[Change, int]) -> None:
+        self.counts.update(counts)
+        for change in counts:
+            self.people[change].add(user_id)
+
+    def withheld(self) -> frozenset[Change]:
+        """Changes whose counts rest on too few people, and with them the smallest of the others: what the total has
+        beyond the counts that are told then rests on enough people too.
+        """
+        told = {change for change, people in self.people.items() if people.are_enough}
+        if told and len(told) < len(self.people):
+            told.remove(min(told, key=lambda change: (self.counts[change], change)))
+        return frozenset(self.people.keys() - told)
+
+
+@dataclass(slots=True)
 class Tally:
     """Whole sessions."""
 
     sessions: int = 0
     chunks: int = 0
     expired_sessions: int = 0
-    chunk_levels: Counter[Change] = field(default_factory=Counter)
-    session_levels: Counter[Change] = field(default_factory=Counter)
+    people: SomePeople = field(default_factory=SomePeople)
+    chunk_levels: LevelCounts = field(default_factory=LevelCounts)
+    session_levels: LevelCounts = field(default_factory=LevelCounts)
     score_change: float = 0.0
     session_score_change: float = 0.0
     examples: list[Example] = field(default_factory=list)
@@ -73,8 +114,9 @@ class Tally:
             return
         self.sessions += 1
         self.chunks += session.chunks
-        self.chunk_levels += session.chunk_levels
-        self.session_levels[session.highest] += 1
+        self.people.add(session.user_id)
+        self.chunk_levels.add(session.user_id, session.chunk_levels)
+        self.session_levels.add(session.user_id, {session.highest: 1})
         self.score_change += session.score_change
         self.session_score_change += session.session_score_change
         if session.highest[0] is not session.highest[1] and session.first_different is not None:
@@ -84,27 +126,17 @@ class Tally:
         if sum(kept.levels == example.levels for kept in self.examples) < MOST_EXAMPLES:
             self.examples.append(example)
 
-    @property
-    def newly_alerting(self) -> int:
-        """Sessions that would reach a level that opens an alert, and didn't."""
-        return self._count(lambda stored, candidate: stored < Level.HIGH <= candidate)
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The tally is the comparison's own and goes on: read it before the next report."""
+
+    tally: Tally
+    total_sessions: int
+    total_people: int
+    done: bool
 
     @property
-    def no_longer_alerting(self) -> int:
-        return self._count(lambda stored, candidate: candidate < Level.HIGH <= stored)
-
-    def _count(self, holds: Callable[[Level, Level], bool]) -> int:
-        return sum(count for change, count in self.session_levels.items() if holds(*change))
-
-    @property
-    def mean_score_change(self) -> float:
-        return self.score_change / self.chunks if self.chunks else 0.0
-
-    @property
-    def mean_session_score_change(self) -> float:
-        return self.session_score_change / self.chunks if self.chunks else 0.0
-
-
-def matrix(counts: Counter[Change]) -> Sequence[tuple[Change, int]]:
-    """All sixteen counts, by stored level, then by the candidate's."""
-    return [((stored, candidate), counts[stored, candidate]) for stored in Level for candidate in Level]
+    def is_of_many(self) -> bool:
+        """Of enough people to be told as counts, of whom enough were compared once it is done."""
+        return self.total_people >= PEOPLE_MIN and (self.tally.people.are_enough or not self.done)

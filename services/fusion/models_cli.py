@@ -12,8 +12,9 @@ from typing import Any
 
 from libs.common.rpc.errors import AppError, ErrorKind
 from services.fusion.app import NAME, open_database
-from services.fusion.comparing import Comparisons, Question, Report
-from services.fusion.comparison import Change, matrix
+from services.fusion.comparing import Comparisons, Question
+from services.fusion.comparison import Report
+from services.fusion.disclosure import Counts, everything
 from services.fusion.registry import load_models
 from services.fusion.settings import FusionSettings
 from services.fusion.switching import ModelSwitching
@@ -125,21 +126,15 @@ async def _compare(comparisons: Comparisons, actor: str, question: Question) -> 
         tally = report.tally
         seen = tally.sessions + tally.expired_sessions
         print(f"{seen} of {report.total_sessions} sessions", file=sys.stderr)  # noqa: T201
-    return _report(report)
+    return _compared(report)
 
 
-def _report(report: Report) -> dict[str, Any]:
-    tally = report.tally
+def _compared(report: Report) -> dict[str, Any]:
+    findings = everything(report)
     return {
-        "sessions": tally.sessions,
-        "expired_sessions": tally.expired_sessions,
-        "chunks": tally.chunks,
-        "chunk_levels": _levels(matrix(tally.chunk_levels)),
-        "session_levels": _levels(matrix(tally.session_levels)),
-        "newly_alerting_sessions": tally.newly_alerting,
-        "no_longer_alerting_sessions": tally.no_longer_alerting,
-        "mean_score_change": tally.mean_score_change,
-        "mean_session_score_change": tally.mean_session_score_change,
+        **findings.numbers,
+        "chunk_levels": _levels(findings.chunk_levels),
+        "session_levels": _levels(findings.session_levels),
         "examples": [
             {
                 "session_id": str(one.session_id),
@@ -147,15 +142,15 @@ def _report(report: Report) -> dict[str, Any]:
                 "stored": one.levels[0].label,
                 "candidate": one.levels[1].label,
             }
-            for one in tally.examples
+            for one in report.tally.examples
         ],
     }
 
 
-def _levels(counts: Sequence[tuple[Change, int]]) -> dict[str, dict[str, int]]:
+def _levels(counts: Counts) -> dict[str, dict[str, int | None]]:
     """By stored level, then by the candidate's."""
-    table: dict[str, dict[str, int]] = {}
-    for (stored, candidate), count in counts:
+    table: dict[str, dict[str, int | None]] = {}
+    for (stored, candidate), count in counts.items():
         table.setdefault(stored.label, {})[candidate.label] = count
     return table
 

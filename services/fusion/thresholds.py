@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from uuid import UUID
 
+from services.fusion.comparison import PEOPLE_MIN
 from services.fusion.model import FusionModel, SessionPolicy
 from services.fusion.outcomes import CaseOutcome, Ending
 
@@ -23,8 +24,7 @@ Z = 1.959963984540054
 MOST_LOST_SHARE = 0.1
 # Of so many people the upper bound of none is MOST_LOST_SHARE.
 TRUE_PEOPLE_NEEDED = math.ceil(Z * Z * (1 - MOST_LOST_SHARE) / MOST_LOST_SHARE)
-# Nothing of everybody is told that rests on fewer people.
-FALSE_PEOPLE_NEEDED = 10
+FALSE_PEOPLE_NEEDED = PEOPLE_MIN
 # A proposal stays this far below the weakest true alarm.
 MARGIN = 0.05
 STEP = 0.01
@@ -241,7 +241,7 @@ def noise(cases: Sequence[Case]) -> Mapping[str, int]:
             by_reason[case.outcome.noise_reason].append(case)
     counts = Counter[str]()
     for reason, some in by_reason.items():
-        counts[reason if people_of(some) >= FALSE_PEOPLE_NEEDED else NOT_SAID] += len(some)
+        counts[reason if people_of(some) >= PEOPLE_MIN else NOT_SAID] += len(some)
     return dict(sorted(counts.items()))
 
 

@@ -10,7 +10,7 @@ from services.fusion.vocabulary import Level
 
 # The first condition picks the months, which a comparison of rows doesn't.
 PAGE = """
-SELECT session_id, capture_end_time, chunk_id, final_risk, exact_score, session_score FROM fusion_results
+SELECT session_id, capture_end_time, chunk_id, user_id, final_risk, exact_score, session_score FROM fusion_results
 WHERE session_id >= $1 AND session_id <= $4 AND (session_id, capture_end_time, chunk_id) > ($1, $2, $3)
 ORDER BY session_id, capture_end_time, chunk_id LIMIT $5
 """
@@ -21,6 +21,7 @@ class StoredLevel:
     """What of a result is compared."""
 
     place: Place
+    user_id: UUID
     level: Level
     score: float
     session_score: float
@@ -40,6 +41,7 @@ async def read_page(tx: Transaction, after: Place, last_session_id: UUID, limit:
     return [
         StoredLevel(
             place=(row["session_id"], row["capture_end_time"], row["chunk_id"]),
+            user_id=row["user_id"],
             level=Level[row["final_risk"].upper()],
             score=row["exact_score"],
             session_score=row["session_score"],

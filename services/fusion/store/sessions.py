@@ -50,6 +50,12 @@ JOIN fusion_results r ON r.session_id = s.session_id AND r.chunk_id = s.chunk_id
 LEFT JOIN session_ends e ON e.session_id = s.session_id
 WHERE s.session_id = $1
 """
+_COUNT = """
+SELECT coalesce(sum(sessions), 0)::bigint AS sessions, count(*) AS people FROM (
+    SELECT count(*) AS sessions FROM session_states
+    WHERE session_id BETWEEN $1 AND $2 AND ($3::uuid IS NULL OR user_id = $3) GROUP BY user_id
+) AS of_each
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +126,13 @@ async def read_owner(tx: Transaction, session_id: UUID) -> UUID | None:
     return owner
 
 
-async def count(tx: Transaction, first: UUID, last: UUID, user_id: UUID | None) -> int:
-    """Of one person or of everybody, by their ids; by the primary key, or idx_session_states_user_id."""
-    sessions: int = await tx.driver.fetchval(
-        "SELECT count(*) FROM session_states WHERE session_id BETWEEN $1 AND $2 AND ($3::uuid IS NULL OR user_id = $3)",
-        first,
-        last,
-        user_id,
-    )
-    return sessions
+async def count(tx: Transaction, first: UUID, last: UUID, user_id: UUID | None) -> tuple[int, int]:
+    """Sessions and their people, of one person or of everybody, by their ids; by the primary key, or
+    idx_session_states_user_id.
+    """
+    row = await tx.driver.fetchrow(_COUNT, first, last, user_id)
+    assert row is not None
+    return row["sessions"], row["people"]
 
 
 async def read_ids(tx: Transaction, user_id: UUID, after: UUID, last: UUID, limit: int) -> Sequence[UUID]:

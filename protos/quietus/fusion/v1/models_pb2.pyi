@@ -184,65 +184,36 @@ class LevelCount(_message.Message):
     STORED_FIELD_NUMBER: _builtins.int
     CANDIDATE_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
+    WITHHELD_FIELD_NUMBER: _builtins.int
     stored: _types_pb2.RiskLevel.ValueType
     """As it is stored."""
     candidate: _types_pb2.RiskLevel.ValueType
     """As it would be."""
     count: _builtins.int
-    """How many."""
+    """How many; 0 when withheld."""
+    withheld: _builtins.bool
+    """The count would tell of fewer than ten people, by itself or by what the total has more than the other counts."""
     def __init__(
         self,
         *,
         stored: _types_pb2.RiskLevel.ValueType = ...,
         candidate: _types_pb2.RiskLevel.ValueType = ...,
         count: _builtins.int = ...,
+        withheld: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate", b"candidate", "count", b"count", "stored", b"stored"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate", b"candidate", "count", b"count", "stored", b"stored", "withheld", b"withheld"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LevelCount: _TypeAlias = LevelCount  # noqa: Y015
 
 @_typing.final
-class ModelExample(_message.Message):
-    """A session that would look different, by its first chunk that would."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SESSION_ID_FIELD_NUMBER: _builtins.int
-    CHUNK_ID_FIELD_NUMBER: _builtins.int
-    STORED_FIELD_NUMBER: _builtins.int
-    CANDIDATE_FIELD_NUMBER: _builtins.int
-    session_id: _builtins.str
-    """The session."""
-    chunk_id: _builtins.str
-    """The first chunk whose level differs."""
-    stored: _types_pb2.RiskLevel.ValueType
-    """The highest level that the session reached."""
-    candidate: _types_pb2.RiskLevel.ValueType
-    """The highest level that it would reach."""
-    def __init__(
-        self,
-        *,
-        session_id: _builtins.str = ...,
-        chunk_id: _builtins.str = ...,
-        stored: _types_pb2.RiskLevel.ValueType = ...,
-        candidate: _types_pb2.RiskLevel.ValueType = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate", b"candidate", "chunk_id", b"chunk_id", "session_id", b"session_id", "stored", b"stored"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ModelExample: _TypeAlias = ModelExample  # noqa: Y015
-
-@_typing.final
 class CompareModelsResponse(_message.Message):
-    """What would change, as far as it was compared. Of a session, what is stored is its newest state: what it was before a late
-    modality came isn't compared.
+    """What would change. Of a session, what is stored is its newest state: what it was before a late modality came isn't
+    compared. Until it is done only sessions, expired_sessions and total_sessions are set: two answers would tell what came
+    between them.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -257,7 +228,6 @@ class CompareModelsResponse(_message.Message):
     NO_LONGER_ALERTING_SESSIONS_FIELD_NUMBER: _builtins.int
     MEAN_SCORE_CHANGE_FIELD_NUMBER: _builtins.int
     MEAN_SESSION_SCORE_CHANGE_FIELD_NUMBER: _builtins.int
-    EXAMPLES_FIELD_NUMBER: _builtins.int
     DONE_FIELD_NUMBER: _builtins.int
     sessions: _builtins.int
     """Sessions compared."""
@@ -268,9 +238,13 @@ class CompareModelsResponse(_message.Message):
     total_sessions: _builtins.int
     """Sessions in all, counted when the call began."""
     newly_alerting_sessions: _builtins.int
-    """Sessions that would reach high or critical and didn't: alerts that would newly open."""
+    """Sessions that would reach high or critical and didn't: alerts that would newly open. At least so many:
+    withheld counts are not in it.
+    """
     no_longer_alerting_sessions: _builtins.int
-    """Sessions that reached high or critical and wouldn't: alerts that wouldn't open."""
+    """Sessions that reached high or critical and wouldn't: alerts that wouldn't open. At least so
+    many, too.
+    """
     mean_score_change: _builtins.float
     """Mean absolute change of a chunk's own score."""
     mean_session_score_change: _builtins.float
@@ -285,10 +259,6 @@ class CompareModelsResponse(_message.Message):
     def session_levels(self) -> _containers.RepeatedCompositeFieldContainer[Global___LevelCount]:
         """The highest level of each session: sixteen counts in the same order."""
 
-    @_builtins.property
-    def examples(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelExample]:
-        """Some of the sessions whose highest level would differ, 20 at most of each pair of levels."""
-
     def __init__(
         self,
         *,
@@ -302,12 +272,11 @@ class CompareModelsResponse(_message.Message):
         no_longer_alerting_sessions: _builtins.int = ...,
         mean_score_change: _builtins.float = ...,
         mean_session_score_change: _builtins.float = ...,
-        examples: _abc.Iterable[Global___ModelExample] | None = ...,
         done: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk_levels", b"chunk_levels", "chunks", b"chunks", "done", b"done", "examples", b"examples", "expired_sessions", b"expired_sessions", "mean_score_change", b"mean_score_change", "mean_session_score_change", b"mean_session_score_change", "newly_alerting_sessions", b"newly_alerting_sessions", "no_longer_alerting_sessions", b"no_longer_alerting_sessions", "session_levels", b"session_levels", "sessions", b"sessions", "total_sessions", b"total_sessions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk_levels", b"chunk_levels", "chunks", b"chunks", "done", b"done", "expired_sessions", b"expired_sessions", "mean_score_change", b"mean_score_change", "mean_session_score_change", b"mean_session_score_change", "newly_alerting_sessions", b"newly_alerting_sessions", "no_longer_alerting_sessions", b"no_longer_alerting_sessions", "session_levels", b"session_levels", "sessions", b"sessions", "total_sessions", b"total_sessions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ModelServiceStub:
-    """For operators. No answer names a person; sessions and chunks are named by their ids alone.
+    """For operators. No answer names a person, a session or a chunk.
     """
 
     def __init__(self, channel):
@@ -53,7 +53,7 @@ class ModelServiceStub:
 
 
 class ModelServiceServicer:
-    """For operators. No answer names a person; sessions and chunks are named by their ids alone.
+    """For operators. No answer names a person, a session or a chunk.
     """
 
     def ListModels(self, request, context):
@@ -65,11 +65,11 @@ class ModelServiceServicer:
 
     def CompareModels(self, request, context):
         """Fuses what is stored with another version and says what would change, without changing anything. Progress comes about
-        once a second, the report as it stands with it; the last response is done. Cancel it at any time.
-        It is of everybody: who may ask may not see how somebody is.
+        once a second; the last response is done and says what was found. Cancel it at any time.
+        It is of everybody, and of ten people at least: who may ask may not see how somebody is. Audited.
         One at a time: RESOURCE_EXHAUSTED COMPARISON_BUSY. NOT_FOUND MODEL_NOT_FOUND.
-        FAILED_PRECONDITION MODEL_CHECKSUM_MISMATCH. INVALID_ARGUMENT PERIOD_INVALID, PERIOD_NOT_WHOLE_DAYS. UNAVAILABLE
-        DRAINING: ask for less.
+        FAILED_PRECONDITION MODEL_CHECKSUM_MISMATCH, COHORT_TOO_SMALL. INVALID_ARGUMENT PERIOD_INVALID, PERIOD_NOT_WHOLE_DAYS.
+        DEADLINE_EXCEEDED STREAM_IDLE: a response was not read for 30 s. UNAVAILABLE DRAINING: ask for less.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -112,7 +112,7 @@ def add_ModelServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ModelService:
-    """For operators. No answer names a person; sessions and chunks are named by their ids alone.
+    """For operators. No answer names a person, a session or a chunk.
     """
 
     @staticmethod

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ModelServiceStub:
-    """For operators. No answer names a person; sessions and chunks are named by their ids alone."""
+    """For operators. No answer names a person, a session or a chunk."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -37,11 +37,11 @@ class ModelServiceStub:
     """Lists the versions that results may name, and the switches between them."""
     CompareModels: _grpc.UnaryStreamMultiCallable[_models_pb2.CompareModelsRequest, _models_pb2.CompareModelsResponse]
     """Fuses what is stored with another version and says what would change, without changing anything. Progress comes about
-    once a second, the report as it stands with it; the last response is done. Cancel it at any time.
-    It is of everybody: who may ask may not see how somebody is.
+    once a second; the last response is done and says what was found. Cancel it at any time.
+    It is of everybody, and of ten people at least: who may ask may not see how somebody is. Audited.
     One at a time: RESOURCE_EXHAUSTED COMPARISON_BUSY. NOT_FOUND MODEL_NOT_FOUND.
-    FAILED_PRECONDITION MODEL_CHECKSUM_MISMATCH. INVALID_ARGUMENT PERIOD_INVALID, PERIOD_NOT_WHOLE_DAYS. UNAVAILABLE
-    DRAINING: ask for less.
+    FAILED_PRECONDITION MODEL_CHECKSUM_MISMATCH, COHORT_TOO_SMALL. INVALID_ARGUMENT PERIOD_INVALID, PERIOD_NOT_WHOLE_DAYS.
+    DEADLINE_EXCEEDED STREAM_IDLE: a response was not read for 30 s. UNAVAILABLE DRAINING: ask for less.
     """
     SwitchModel: _grpc.UnaryUnaryMultiCallable[_models_pb2.SwitchModelRequest, _models_pb2.SwitchModelResponse]
     """Makes another version the one that fuses whatever ingest receives from now on. What is fused stays as it is until more
@@ -52,18 +52,18 @@ class ModelServiceStub:
 
 @_typing.type_check_only
 class ModelServiceAsyncStub(ModelServiceStub):
-    """For operators. No answer names a person; sessions and chunks are named by their ids alone."""
+    """For operators. No answer names a person, a session or a chunk."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListModels: _aio.UnaryUnaryMultiCallable[_models_pb2.ListModelsRequest, _models_pb2.ListModelsResponse]  # type: ignore[assignment]
     """Lists the versions that results may name, and the switches between them."""
     CompareModels: _aio.UnaryStreamMultiCallable[_models_pb2.CompareModelsRequest, _models_pb2.CompareModelsResponse]  # type: ignore[assignment]
     """Fuses what is stored with another version and says what would change, without changing anything. Progress comes about
-    once a second, the report as it stands with it; the last response is done. Cancel it at any time.
-    It is of everybody: who may ask may not see how somebody is.
+    once a second; the last response is done and says what was found. Cancel it at any time.
+    It is of everybody, and of ten people at least: who may ask may not see how somebody is. Audited.
     One at a time: RESOURCE_EXHAUSTED COMPARISON_BUSY. NOT_FOUND MODEL_NOT_FOUND.
-    FAILED_PRECONDITION MODEL_CHECKSUM_MISMATCH. INVALID_ARGUMENT PERIOD_INVALID, PERIOD_NOT_WHOLE_DAYS. UNAVAILABLE
-    DRAINING: ask for less.
+    FAILED_PRECONDITION MODEL_CHECKSUM_MISMATCH, COHORT_TOO_SMALL. INVALID_ARGUMENT PERIOD_INVALID, PERIOD_NOT_WHOLE_DAYS.
+    DEADLINE_EXCEEDED STREAM_IDLE: a response was not read for 30 s. UNAVAILABLE DRAINING: ask for less.
     """
     SwitchModel: _aio.UnaryUnaryMultiCallable[_models_pb2.SwitchModelRequest, _models_pb2.SwitchModelResponse]  # type: ignore[assignment]
     """Makes another version the one that fuses whatever ingest receives from now on. What is fused stays as it is until more
@@ -73,7 +73,7 @@ class ModelServiceAsyncStub(ModelServiceStub):
     """
 
 class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
-    """For operators. No answer names a person; sessions and chunks are named by their ids alone."""
+    """For operators. No answer names a person, a session or a chunk."""
 
     @_abc_1.abstractmethod
     def ListModels(
@@ -90,11 +90,11 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_models_pb2.CompareModelsResponse], _abc.AsyncIterator[_models_pb2.CompareModelsResponse]]:
         """Fuses what is stored with another version and says what would change, without changing anything. Progress comes about
-        once a second, the report as it stands with it; the last response is done. Cancel it at any time.
-        It is of everybody: who may ask may not see how somebody is.
+        once a second; the last response is done and says what was found. Cancel it at any time.
+        It is of everybody, and of ten people at least: who may ask may not see how somebody is. Audited.
         One at a time: RESOURCE_EXHAUSTED COMPARISON_BUSY. NOT_FOUND MODEL_NOT_FOUND.
-        FAILED_PRECONDITION MODEL_CHECKSUM_MISMATCH. INVALID_ARGUMENT PERIOD_INVALID, PERIOD_NOT_WHOLE_DAYS. UNAVAILABLE
-        DRAINING: ask for less.
+        FAILED_PRECONDITION MODEL_CHECKSUM_MISMATCH, COHORT_TOO_SMALL. INVALID_ARGUMENT PERIOD_INVALID, PERIOD_NOT_WHOLE_DAYS.
+        DEADLINE_EXCEEDED STREAM_IDLE: a response was not read for 30 s. UNAVAILABLE DRAINING: ask for less.
         """
 
     @_abc_1.abstractmethod
