@@ -37,7 +37,7 @@ from services.fusion.reviewing import Reviews
 from services.fusion.service import Sessions
 from services.fusion.servicer import FusionServicer
 from services.fusion.settings import FusionSettings
-from services.fusion.store import expiry
+from services.fusion.store import inputs, outcomes
 from services.fusion.switching import ModelSwitching
 from services.fusion.telling import NOTHING_WORDED
 from services.fusion.worder import Worder
@@ -102,6 +102,12 @@ def make_parts(
     )
 
 
+def make_keeper(settings: FusionSettings, database: Database, metrics: Metrics) -> PartitionKeeper:
+    """Results stay when what they were made from goes."""
+    expire_also = {"case_outcomes": outcomes.expire}
+    return PartitionKeeper(database, metrics, settings.retention_days, inputs.expire, expire_also=expire_also)
+
+
 async def compose(settings: FusionSettings, metrics: Metrics) -> Running:
     """FAILED_PRECONDITION MODEL_UNUSABLE, UNAVAILABLE without the database."""
     database = open_database(settings)
@@ -139,7 +145,7 @@ async def compose(settings: FusionSettings, metrics: Metrics) -> Running:
         background=(
             tail.run,
             *(follower.run for follower in followers),
-            PartitionKeeper(database, metrics, settings.retention_days, expiry.expire).run,
+            make_keeper(settings, database, metrics).run,
             Pruner(database, metrics, retention).run,
             *(worder.run for worder in worders),
         ),

@@ -10,7 +10,6 @@ from uuid import UUID, uuid4
 import pytest
 
 from libs.common.db.database import Database
-from libs.common.db.partition_keeper import PartitionKeeper
 from libs.common.feed.follower import Follower
 from libs.common.feed.handler import UnknownEvent
 from libs.common.feed.outbox import OutboxEvent
@@ -27,8 +26,10 @@ from services.alerts.app import make_servicers
 from services.alerts.risk import Level as AlertsLevel
 from services.alerts.settings import AlertsSettings
 from services.fusion.alerts_follower import AlertsHandler
+from services.fusion.app import make_keeper
 from services.fusion.fold import Models
-from services.fusion.store import expiry, outcomes
+from services.fusion.settings import FusionSettings
+from services.fusion.store import outcomes
 from tests.alerts import support
 from tests.common.rpc.harness import Serving, serving
 from tests.conftest import MakeDatabase
@@ -93,8 +94,12 @@ async def test_old_cases_go_with_the_inputs_of_their_months(database: Database) 
     old, kept = uuid7(now - timedelta(days=150)), uuid7(now - timedelta(days=60))
     cases = [closed(number, session_ids=[old]) for number in range(outcomes.EXPIRED_AT_ONCE + 1)]
     await follow_alerts(database, *cases, closed(9999, session_ids=[kept]))
-    await PartitionKeeper(database, Metrics("fusion"), 90, expiry.expire).keep()
+    metrics = Metrics("fusion")
+    await make_keeper(FusionSettings(retention_days=90), database, metrics).keep()
     assert [row["session_id"] for row in await table(database, "case_outcomes")] == [kept]
+    audited = [row for row in await table(database, "audit_logs") if row["action"] == "retention.delete_case_outcomes"]
+    assert sum(row["metadata"]["case_outcomes"] for row in audited) == len(cases)
+    assert metrics.registry.get_sample_value("quietus_sessions_expired_total") == 0
 
 
 async def test_what_isnt_known_stops_or_parks(database: Database) -> None:

@@ -6,9 +6,10 @@ Nothing is dropped or deleted by a clock that leapt ahead (retention_clock.py).
 
 from asyncio import sleep
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import NoReturn
 from uuid import UUID
 
@@ -31,10 +32,14 @@ AGAIN_SECONDS_MAX = 300.0
 # Why someone should look.
 HELD = "retention_held"
 
+SESSIONS = "sessions"
+
 _TRY_TURN = "SELECT pg_try_advisory_xact_lock(hashtext('partition_keeper'), hashtext(current_schema()))"
 
-# Deletes something of sessions whose id is less, a bounded part, and returns their ids; none when nothing is left.
+# Deletes something of sessions whose id is less, a bounded part, and returns the session of each thing that went; none
+# when nothing is left.
 Expire = Callable[[Transaction, UUID], Awaitable[Sequence[UUID]]]
+_NOTHING_ELSE: Mapping[str, Expire] = MappingProxyType({})
 
 _log = structlog.get_logger()
 
@@ -44,7 +49,9 @@ class _NotOurTurnError(Exception):
 
 
 class PartitionKeeper:
-    """`expire` deletes what the dropped partitions leave behind: their sessions, and rows that came too late."""
+    """`expire` deletes what the dropped partitions leave behind: their sessions, and rows that came too late.
+    `expire_also` deletes what else goes as early, by its name in the audit log.
+    """
 
     def __init__(
         self,
@@ -54,11 +61,12 @@ class PartitionKeeper:
         expire: Expire,
         clock: Clock = utc_now,
         timer: Timer = running_seconds,
+        expire_also: Mapping[str, Expire] = _NOTHING_ELSE,
     ) -> None:
         self._database = database
         self._metrics = metrics
         self._retention_days = retention_days
-        self._expire = expire
+        self._expire = {SESSIONS: expire, **expire_also}
         self._clock = clock
         self._timer = timer
         self._last: Moment | None = None
@@ -84,7 +92,8 @@ class PartitionKeeper:
             await self._tell()
             if now := await self._believed_time():
                 await self._drop(now)
-                await self._delete(now)
+                for name, expire in self._expire.items():
+                    await self._delete(now, name, expire)
         except _NotOurTurnError:
             return
         self._metrics.partitions_kept_time.set(self._clock().timestamp())
@@ -144,26 +153,27 @@ class PartitionKeeper:
             self._metrics.partitions_dropped.inc()
             _log.info("partition_dropped", partition=dropped)
 
-    async def _delete(self, now: datetime) -> None:
+    async def _delete(self, now: datetime, name: str, expire: Expire) -> None:
         before = partitions.first_uuid7(partitions.first_month_kept(now, self._retention_days))
         while True:
             async with self._turn() as tx:
-                session_ids = await self._expire(tx, before)
+                session_ids = await expire(tx, before)
                 if not session_ids:
                     return
                 months = Counter(map(_month, session_ids))
-                for month, sessions in sorted(months.items()):
+                for month, count in sorted(months.items()):
                     await append_audit(
                         tx,
                         user_id=None,
                         actor=f"service:{self._database.slice_name}",
-                        action="retention.delete_sessions",
+                        action=f"retention.delete_{name}",
                         resource_type="month",
                         resource_id=month,
-                        metadata={"sessions": sessions},
+                        metadata={name: count},
                     )
-            self._metrics.sessions_expired.inc(len(session_ids))
-            _log.info("sessions_expired", sessions=len(session_ids), months=sorted(months))
+            if name == SESSIONS:
+                self._metrics.sessions_expired.inc(len(session_ids))
+            _log.info(f"{name}_expired", count=len(session_ids), months=sorted(months))
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[Transaction]:

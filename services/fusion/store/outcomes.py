@@ -43,7 +43,7 @@ async def read_closed(tx: Transaction, start: datetime, end: datetime, limit: in
 
 
 async def expire(tx: Transaction, before: UUID) -> Sequence[UUID]:
-    """Deletes some cases that sessions opened whose id is less, and returns the sessions."""
+    """Deletes some cases that sessions opened whose id is less, and returns the session of each."""
     return [row["session_id"] for row in await tx.driver.fetch(_EXPIRED, before, EXPIRED_AT_ONCE)]
 
 
