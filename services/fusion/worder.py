@@ -95,6 +95,7 @@ class Worder:
                     break
                 await self._word(language_model, key)
             await self._show()
+        await self._recover()
 
     async def _waiting(self) -> list[WordingKey]:
         async with self._database.read() as tx:
@@ -126,6 +127,14 @@ class Worder:
             self._breaker.failed()
             _log.warning("explanation_not_worded", outcome=asked.outcome)
         self._metrics.set_degraded(DEGRADED, self._breaker.is_open)
+
+    async def _recover(self) -> None:
+        """Who has nothing to ask about any more fails at nothing."""
+        async with self._database.read() as tx:
+            model = self._settings.llm_model
+            is_over = not await wordings.is_anything_unworded(tx, model, PROMPT_VERSION, MOST_ATTEMPTS)
+        if is_over:
+            self._metrics.set_degraded(DEGRADED, False)
 
     async def _show(self) -> None:
         async with self._database.read() as tx:

@@ -11,6 +11,7 @@ from services.fusion.fold import Models
 from services.fusion.models import SHIPPED
 from services.fusion.registry import load_models
 from tests.conftest import MakeDatabase
+from tests.fusion.endpoint import Endpoint, running_endpoint
 from tests.fusion.road import Road, following
 from tests.ingest.suite import running
 from tests.support import postgres
@@ -44,3 +45,9 @@ async def road(make_database: MakeDatabase, database: Database, models: Models) 
 @pytest.fixture
 async def models(database: Database) -> Models:
     return await load_models(database, SHIPPED)
+
+
+@pytest.fixture
+async def endpoint() -> AsyncIterator[Endpoint]:
+    async with running_endpoint() as running:
+        yield running

@@ -9,19 +9,25 @@ from libs.common.db.database import Transaction
 from services.fusion.explanation import Wording
 
 # One look into the index for each set of facts, however many rows have it.
-WAITING = """
+_UNWORDED = """
 WITH RECURSIVE known AS (
     (SELECT facts FROM llm_explanations WHERE facts IS NOT NULL ORDER BY facts LIMIT 1)
     UNION ALL
     SELECT (SELECT e.facts FROM llm_explanations e WHERE e.facts > known.facts ORDER BY e.facts LIMIT 1)
     FROM known WHERE known.facts IS NOT NULL
+),
+unworded AS (
+    SELECT known.facts, w.ask_after FROM known
+    LEFT JOIN explanation_wordings w
+        ON w.facts = known.facts AND w.language_model = $1 AND w.prompt_version = $2
+    WHERE known.facts IS NOT NULL AND (w.facts IS NULL OR w.text IS NULL AND w.attempts < $3)
 )
-SELECT known.facts FROM known
-LEFT JOIN explanation_wordings w
-    ON w.facts = known.facts AND w.language_model = $1 AND w.prompt_version = $2
-WHERE known.facts IS NOT NULL AND (w.facts IS NULL OR w.text IS NULL AND w.attempts < $3 AND w.ask_after <= now())
-ORDER BY w.ask_after NULLS FIRST, known.facts LIMIT $4
 """
+WAITING = f"""
+{_UNWORDED} SELECT facts FROM unworded WHERE ask_after IS NULL OR ask_after <= now()
+ORDER BY ask_after NULLS FIRST, facts LIMIT $4
+"""  # noqa: S608 - our own names
+_IS_ANYTHING_UNWORDED = f"{_UNWORDED} SELECT EXISTS (SELECT FROM unworded)"  # noqa: S608
 _CLAIM = """
 INSERT INTO explanation_wordings AS w (facts, language_model, prompt_version, attempts, ask_after)
 VALUES ($1, $2, $3, 1, now() + make_interval(secs => $5))
@@ -61,6 +67,12 @@ async def read_waiting(
     """Facts of explanations that are neither worded nor given up; those that were never asked about first."""
     rows = await tx.driver.fetch(WAITING, language_model, prompt_version, most_attempts, limit)
     return [WordingKey(row["facts"], language_model, prompt_version) for row in rows]
+
+
+async def is_anything_unworded(tx: Transaction, language_model: str, prompt_version: str, most_attempts: int) -> bool:
+    """Whether anything waits, now or later."""
+    found: bool = await tx.driver.fetchval(_IS_ANYTHING_UNWORDED, language_model, prompt_version, most_attempts)
+    return found
 
 
 async def claim(tx: Transaction, key: WordingKey, most_attempts: int, lease_seconds: float) -> bool:
