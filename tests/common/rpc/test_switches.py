@@ -43,4 +43,4 @@ def test_the_installed_runtime_knows_the_switch() -> None:
 
 
 def _run(code: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
