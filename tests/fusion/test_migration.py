@@ -6,13 +6,11 @@ from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy import Connection, NullPool, make_url
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import make_url
 
-from libs.common.db import alembic_env
 from libs.common.db.migrate import differences, migrate_all
-from libs.common.db.roles import OWNER_ROLE, driver_url
 from tests.fusion import make
+from tests.fusion.migrating import migrate_back
 from tests.support import postgres
 
 CHUNKS = [make.window(number).chunk_id for number in range(2)]
@@ -44,19 +42,6 @@ async def dsn(postgres_admin_dsn: str) -> AsyncIterator[str]:
     await postgres.drop_database(postgres_admin_dsn, made)
 
 
-async def migrate(dsn: str, revision: str) -> None:
-    """Back to a revision."""
-    script = alembic_env._script("fusion")
-
-    def steps(connection: Connection) -> None:
-        connection.exec_driver_sql(f"SET LOCAL ROLE {OWNER_ROLE}")
-        alembic_env._run(connection, "fusion", script, lambda at, _: script._downgrade_revs(revision, at))
-
-    engine = create_async_engine(driver_url(dsn), poolclass=NullPool)
-    async with engine.begin() as connection:
-        await connection.run_sync(steps)
-
-
 async def rows(connection: "asyncpg.Connection[Any]", columns: str) -> list[tuple[Any, ...]]:
     found = await connection.fetch(f"SELECT {columns} FROM fusion.chunk_inputs ORDER BY {columns}")  # noqa: S608
     return [tuple(row) for row in found]
@@ -64,7 +49,7 @@ async def rows(connection: "asyncpg.Connection[Any]", columns: str) -> list[tupl
 
 async def test_inputs_come_through_the_migration_and_back(dsn: str) -> None:
     await asyncio.to_thread(migrate_all, dsn, ["fusion"])
-    await migrate(dsn, "0005")
+    await migrate_back(dsn, "0005")
     connection = await asyncpg.connect(make_url(dsn).set(drivername="postgresql").render_as_string(False))
     try:
         await connection.execute(PEOPLE, make.USER_ID)
@@ -87,7 +72,7 @@ async def test_inputs_come_through_the_migration_and_back(dsn: str) -> None:
             (CHUNKS[0], 2, 2, None, None, pytest.approx(0.3)),
             (CHUNKS[1], 3, 3, 0.1, 0.2, None),
         ]
-        await migrate(dsn, "0005")
+        await migrate_back(dsn, "0005")
         assert len(before) == len(KEPT)
         assert await rows(connection, parts) == before
     finally:

@@ -1,5 +1,6 @@
 """ReplaySession over a real channel: every bit of a session from its inputs; what doesn't come out again is found."""
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -10,6 +11,7 @@ import grpc
 import pytest
 
 from libs.common.db.database import Database
+from libs.common.db.migrate import migrate_all
 from libs.common.people.access import Access
 from libs.common.rpc.caller import Caller
 from quietus.common.v1.options_pb2 import ROLE_ADMIN, ROLE_COUNSELOR, ROLE_DEVICE, ROLE_USER
@@ -26,6 +28,7 @@ from services.fusion.vocabulary import CrisisSignal, Emotion
 from tests.fusion import make, versions
 from tests.fusion.events import apply, committed, table
 from tests.fusion.make import SESSION_ID, batch, chunk, predictions, said, shown
+from tests.fusion.migrating import migrate_back
 from tests.fusion.serving import COUNSELOR_ID, OWN, refused, serving, take_into_care, token
 
 CHUNKS = 60
@@ -120,6 +123,20 @@ async def test_every_bit_comes_out_again(stub: FusionServiceStub, database: Data
 @pytest.mark.usefixtures("session")
 async def test_rows_older_than_a_column_dont_differ(stub: FusionServiceStub, database: Database) -> None:
     await change(database, "UPDATE fusion_results SET vision_fitted = NULL, audio_fitted = NULL")
+    assert await differences(stub) == []
+
+
+@pytest.mark.usefixtures("session")
+async def test_sessions_from_before_states_kept_more_judged_chunks_dont_differ(
+    stub: FusionServiceStub, database: Database, fresh_dsn: str
+) -> None:
+    await migrate_back(fresh_dsn, "0008")
+    await change(
+        database,
+        "UPDATE session_states SET judged_chunk_ids = judged_chunk_ids[9:], judged_directions = judged_directions[9:]",
+    )
+    assert {one.row for one in await differences(stub)} == {STATE}
+    await asyncio.to_thread(migrate_all, fresh_dsn, ["fusion"])
     assert await differences(stub) == []
 
 
