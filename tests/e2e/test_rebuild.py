@@ -101,3 +101,18 @@ async def rebuild(suite: Suite, rng: random.Random, inputs: int) -> None:
     finally:
         await connection.close()
     await suite.settled()
+
+
+async def test_fusion_that_is_emptied_while_it_runs_begins_anew_by_itself(snapshot: Snapshot) -> None:
+    async with snapshot.running("emptied", SERVICES) as suite:
+        keys = await keys_of(suite.dsn, "fusion")
+        async with Devices(suite.plan.address("ingest"), snapshot.first_sessions()) as devices:
+            await devices.finish()
+        await suite.settled()
+        had, process = await derived(suite.dsn, keys), suite.process_id("fusion")
+        assert await suite.command("fusion", "empty", "--dsn", suite.dsn) == (0, "")
+        await until(lambda: suite.process_id("fusion") not in {process, None}, "fusion ends and begins", START_SECONDS)
+        await suite.settled()
+        has = await derived(suite.dsn, keys)
+    assert checker.compare({**keys, TOLD: TOLD_KEY}, had, has) == []
+    assert had["fusion_results"]

@@ -49,7 +49,9 @@ class Follower:
         self._max_events = max_events_per_transaction
 
     async def run(self) -> None:
-        """Follows every partition until it is cancelled; returns if all of them had to stop."""
+        """Follows every partition until it is cancelled; returns if all of them had to stop. Raises SliceEmptiedError,
+        in a group.
+        """
         async with channel(self._address) as source_channel:
             source = Source(self._source, self._follower, source_channel, self._token)
             count = await self._partition_count(source)

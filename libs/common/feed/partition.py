@@ -13,9 +13,11 @@ from libs.common.feed.apply import Applier
 from libs.common.feed.cursor import FILLING, Cursor, CursorMovedError, read_cursor
 from libs.common.feed.fill import begin
 from libs.common.feed.inbox import Inbox, ReceivedBatch, read_payload
+from libs.common.feed.own_feed import OwnFeed
 from libs.common.feed.parked import count_parked
 from libs.common.feed.source import Follow, Source
 from libs.common.feed.stop import ADVICE, FeedStoppedError
+from libs.common.feed.store import read_feed_id
 from libs.common.observability.metrics import Metrics
 from libs.common.rpc.errors import AppError
 from libs.common.timestamps import to_datetime
@@ -37,6 +39,7 @@ class PartitionFollower:
         self._applier = applier
         self._max_events = max_events
         self._metrics = metrics
+        self._own_feed = OwnFeed()
         self._backoff = Backoff(first_seconds=0.1, longest_seconds=10.0)
         self._labels = (source.name, str(applier.partition))
         self._position = 0
@@ -44,7 +47,7 @@ class PartitionFollower:
         self._parked = 0
 
     async def run(self) -> None:
-        """Returns when the partition has to stop; everything else is tried again."""
+        """Returns when the partition has to stop; everything else is tried again, but for SliceEmptiedError."""
         while True:
             try:
                 await self._follow(await self._cursor())
@@ -62,10 +65,11 @@ class PartitionFollower:
 
     async def _cursor(self) -> Cursor:
         async with self._applier.database.read() as tx:
+            self._own_feed.check(await read_feed_id(tx))
             cursor = await read_cursor(tx, self._source.name, self._applier.partition)
         await self._count_parked()
         if cursor is None:
-            cursor = await begin(self._source, self._applier)
+            cursor = await begin(self._source, self._applier, self._own_feed)
         if cursor.position == FILLING:
             raise FeedStoppedError("BACKFILL_CUT_OFF")
         return cursor

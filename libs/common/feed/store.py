@@ -39,8 +39,13 @@ class FeedState:
     partitions: tuple[PartitionState, ...]
 
 
-async def read_state(tx: Transaction) -> FeedState:
+async def read_feed_id(tx: Transaction) -> UUID:
     feed_id: UUID = await tx.scalar("SELECT feed_id FROM feed_identity")
+    return feed_id
+
+
+async def read_state(tx: Transaction) -> FeedState:
+    feed_id = await read_feed_id(tx)
     rows = await tx.fetch_all("SELECT position, pruned_position FROM feed_head ORDER BY partition")
     return FeedState(feed_id, tuple(PartitionState(row.position, row.pruned_position) for row in rows))
 

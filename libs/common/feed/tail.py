@@ -10,6 +10,7 @@ from libs.common import failpoints
 from libs.common.db.database import Database
 from libs.common.feed.notify import Notifier
 from libs.common.feed.outbox import Batch
+from libs.common.feed.own_feed import OwnFeed
 from libs.common.feed.store import read_batches, read_state
 from libs.common.feed.window import Window
 from libs.common.observability.metrics import Metrics
@@ -31,6 +32,7 @@ class Tail:
         self._metrics = metrics
         self._max_bytes = max_bytes
         self._poll_seconds = poll_seconds
+        self._own_feed = OwnFeed()
         self._windows: dict[int, Window] = {}
         self._behind = asyncio.Event()
         self._changed = asyncio.Event()
@@ -74,6 +76,7 @@ class Tail:
             await self._changed.wait()
 
     async def run(self) -> None:
+        """Raises SliceEmptiedError."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._notifier.run())
             group.create_task(self._keep_up())
@@ -91,9 +94,10 @@ class Tail:
 
     async def _catch_up(self) -> None:
         async with self._database.read() as tx:
-            partitions = (await read_state(tx)).partitions
-            for partition, state in enumerate(partitions):
-                window = self._windows.setdefault(partition, Window(self._max_bytes // len(partitions)))
+            feed = await read_state(tx)
+            self._own_feed.check(feed.feed_id)
+            for partition, state in enumerate(feed.partitions):
+                window = self._windows.setdefault(partition, Window(self._max_bytes // len(feed.partitions)))
                 if window.head is not None and window.head < state.head_position:
                     for batch in await read_batches(tx, partition, window.head):
                         window.append(batch)

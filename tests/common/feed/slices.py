@@ -96,6 +96,7 @@ class Token:
     """A service's, for the server that runs now."""
 
     at: Serving
+    running: "asyncio.Task[None]" = field(init=False)
 
     async def metadata(self) -> Metadata:
         return self.at.tokens.metadata(service="fusion")
@@ -151,11 +152,11 @@ class Slices:
             metrics=self.metrics,
             max_events_per_transaction=max_events,
         )
-        running = asyncio.create_task(follower.run())
+        token.running = asyncio.create_task(follower.run())
         try:
             yield token
         finally:
-            await _cancelled(running)
+            await _cancelled(token.running)
 
     async def until(self, condition: str, **values: object) -> None:
         """Waits until the query, in the follower's slice, answers true. The test's own timeout bounds it."""

@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from libs.common.db.database import Database, Transaction
-from libs.common.feed import backfill
+from libs.common.feed import backfill, fill
+from libs.common.feed.cursor import Cursor
 from libs.common.feed.outbox import Batch, OutboxEvent, partition_of
+from libs.common.feed.own_feed import SliceEmptiedError
 from libs.common.feed.partition import PartitionFollower
 from libs.common.feed.servicer import FeedServicer
 from libs.common.feed.stop import FeedStoppedError
@@ -177,6 +179,44 @@ async def test_begins_with_a_backfill_when_the_feed_was_pruned(slices: Slices) -
             await slices.tell(*(event(person, 6) for person in PEOPLE))
             await slices.until_applied()
     assert await slices.ledger() == {person: folded(range(7)) for person in PEOPLE}
+
+
+EMPTIED = "DELETE FROM fusion.feed_cursors; UPDATE fusion.feed_identity SET feed_id = gen_random_uuid()"
+
+
+async def test_who_was_there_before_the_slice_was_emptied_doesnt_begin_to_fill_it(slices: Slices, dsn: str) -> None:
+    """It is about to be stopped, and a backfill that is cut off can't be gone on with."""
+    await slices.tell(event(PERSON, 1))
+    async with slices.serving(Told()) as at, slices.following(at, Ledger()) as token:
+        await slices.until_applied()
+        await execute(dsn, EMPTIED)
+        await slices.forget_through(1)
+        await slices.tell(event(PERSON, 2))
+        async with asyncio.timeout(20):
+            with pytest.raises(ExceptionGroup) as caught:
+                await token.running
+            assert caught.group_contains(SliceEmptiedError)
+        await slices.until("SELECT NOT EXISTS (SELECT FROM feed_cursors)")
+        async with slices.following(at, Ledger()):
+            await slices.until_applied()
+
+
+async def test_a_slice_that_is_emptied_while_somebody_begins_is_begun_by_nobody(
+    slices: Slices, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = fill.create_cursor
+
+    async def emptied_meanwhile(tx: Transaction, source: str, partition: int, cursor: Cursor) -> None:
+        await execute(dsn, EMPTIED)
+        await create(tx, source, partition, cursor)
+
+    monkeypatch.setattr(fill, "create_cursor", emptied_meanwhile)
+    await slices.tell(event(PERSON, 1))
+    async with slices.serving() as at, slices.following(at, Ledger()) as token, asyncio.timeout(20):
+        with pytest.raises(ExceptionGroup) as caught:
+            await token.running
+        assert caught.group_contains(SliceEmptiedError)
+    await slices.until("SELECT NOT EXISTS (SELECT FROM feed_cursors)")
 
 
 class Broken(Told):

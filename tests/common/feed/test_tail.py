@@ -9,10 +9,12 @@ import pytest
 from libs.common.db.database import Database
 from libs.common.feed import notify
 from libs.common.feed.outbox import Batch, partition_of
+from libs.common.feed.own_feed import SliceEmptiedError
 from libs.common.feed.tail import Tail
 from libs.common.observability.metrics import Metrics
 from tests.common.feed.commits import lose_answer_of_next_commit
-from tests.common.feed.slices import PEOPLE, Slices, event
+from tests.common.feed.slices import PEOPLE, Slices, event, eventually
+from tests.support.postgres import execute
 
 PERSON = PEOPLE[0]
 PARTITION = partition_of(PERSON, 3)
@@ -165,3 +167,16 @@ async def test_forgets_after_an_error_in_commit(
         batches = await tail.after(PARTITION, 0)
         assert [batch.position for batch in batches] == list(range(1, newest + 1))
         assert event(PERSON, 3).event in batches[-1].payload
+
+
+async def test_ends_when_its_slice_is_emptied(slices: Slices, dsn: str) -> None:
+    """What it holds is of what is gone, and whoever follows it has to hear of another feed."""
+    tail = a_tail(slices.source, poll_seconds=0.01)
+    job = asyncio.create_task(tail.run())
+    await slices.tell(event(PERSON, 1))
+    await eventually(lambda: tail.head(PARTITION) == 1)
+    await execute(dsn, "UPDATE ingest.feed_identity SET feed_id = gen_random_uuid()")
+    async with asyncio.timeout(20):
+        with pytest.raises(ExceptionGroup) as caught:
+            await job
+    assert caught.group_contains(SliceEmptiedError)
