@@ -43,6 +43,8 @@ from services.fusion.telling import NOTHING_WORDED
 from services.fusion.worder import Worder
 
 NAME = "fusion"
+# Of their own, one for each source, so that no question holds up what comes in.
+FOLLOWER_CONNECTIONS = 3
 
 _log = structlog.get_logger()
 
@@ -117,9 +119,10 @@ async def compose(settings: FusionSettings, metrics: Metrics) -> Running:
     tail = Tail(database, metrics)
     keys = IdentityKeys(settings.identity_address)
     token = ServiceToken(settings.identity_address, settings.api_key_path(NAME))
+    following = database.beside(FOLLOWER_CONNECTIONS)
     followers = [
         Follower(
-            database,
+            following,
             source=source,
             follower=NAME,
             address=getattr(settings, f"{source}_address"),
@@ -137,6 +140,7 @@ async def compose(settings: FusionSettings, metrics: Metrics) -> Running:
     async def close() -> None:
         await token.close()
         await keys.close()
+        await following.close()
         await database.close()
 
     parts = make_parts(settings, database, models, tail, wordings)

@@ -21,6 +21,7 @@ from libs.common.feed.outbox import Batch, OutboxEvent
 from libs.common.observability.metrics import Metrics
 from libs.common.people import ensure_user
 from libs.common.rpc.errors import AppError, ErrorKind
+from services.fusion.app import FOLLOWER_CONNECTIONS
 from services.ingest.app import compose, connections_each
 from services.ingest.settings import IngestSettings
 from tests.conftest import MakeDatabase
@@ -350,6 +351,7 @@ async def test_json_is_read_and_written(database: Database) -> None:
 
 def test_what_all_services_hold_leaves_room_for_others() -> None:
     others = sum(pool_size(slice_name) + DIRECT_CONNECTIONS for slice_name in SLICES if slice_name != "ingest")
+    others += FOLLOWER_CONNECTIONS
     assert others < OTHER_CONNECTIONS
     assert others + connections_each(IngestSettings()) < SERVICE_CONNECTIONS < SERVER_CONNECTIONS
 
