@@ -11,7 +11,7 @@ from services.ingest.grouping import Batch
 from services.ingest.service import batches
 from services.ingest.service import committer as committer_module
 from services.ingest.service.batches import Arrival
-from services.ingest.service.committer import rest_seconds
+from services.ingest.service.committer import ENOUGH_BYTES, rest_seconds
 from services.ingest.service.line import TURN_PREDICTIONS, Place
 from tests.ingest import make
 from tests.ingest.committing import WIDE, RecordingLane, Store, running
@@ -230,7 +230,12 @@ async def test_slices_are_bounded_in_predictions(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_group_rests_for_its_interval_and_as_long_as_a_commit_takes_within_bounds() -> None:
-    assert rest_seconds(0.010, 0.002) == pytest.approx(0.008)
-    assert rest_seconds(0.010, 0.030) == pytest.approx(0.030)
-    assert rest_seconds(0.010, 5.0) == pytest.approx(0.050)
-    assert rest_seconds(0.100, 0.020) == pytest.approx(0.080)
+    assert rest_seconds(0.010, 0.002, 0) == pytest.approx(0.008)
+    assert rest_seconds(0.010, 0.030, 0) == pytest.approx(0.030)
+    assert rest_seconds(0.010, 5.0, 0) == pytest.approx(0.050)
+    assert rest_seconds(0.100, 0.020, 0) == pytest.approx(0.080)
+
+
+def test_a_group_does_not_rest_while_enough_waits_for_the_next_one() -> None:
+    assert rest_seconds(0.010, 0.030, ENOUGH_BYTES - 1) > 0.0
+    assert rest_seconds(0.010, 0.030, ENOUGH_BYTES) == 0.0

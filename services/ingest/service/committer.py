@@ -1,9 +1,10 @@
 """Group commit: batches of many streams become one transaction.
 
-A group starts at once when nothing was committed lately. Under load the next one fills while one commits, and for some
-milliseconds at least: a commit and its acknowledgements cost about the same whatever the group holds. What arrives is
-made ready in slices of many batches, since a slice has a price of its own: while a group commits as soon as a slice is
-full, and the rest when its turn comes. Each device has a turn in a group, so that one that floods delays nobody.
+A group starts at once when nothing was committed lately, or when much waits. Otherwise the next one fills while one
+commits, and for some milliseconds at least: a commit and its acknowledgements cost about the same whatever the group
+holds. What arrives is made ready in slices of many batches, since a slice has a price of its own: while a group commits
+as soon as a slice is full, and the rest when its turn comes. Each device has a turn in a group, so that one that floods
+delays nobody.
 
 While the database is away a group waits and is tried again; nobody who streams hears more of it than that nothing more
 may be sent for now.
@@ -32,6 +33,8 @@ SLICE_PREDICTIONS = 512
 # To check a heartbeat costs as much as so many of them.
 OTHER_PREDICTIONS = 8
 
+# A few thousand predictions: a group gains nothing by holding more.
+ENOUGH_BYTES = 1_048_576
 # A database that takes longer is slow by itself: to wait for it twice would help nobody.
 REST_MAX_SECONDS = 0.05
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 1.0
@@ -196,7 +199,8 @@ class Committer:
             while group := await self._next_group():
                 start = loop.time()
                 await self._settle(group)
-                await asyncio.sleep(rest_seconds(self._limits.group_interval_seconds, loop.time() - start))
+                interval, commit = self._limits.group_interval_seconds, loop.time() - start
+                await asyncio.sleep(rest_seconds(interval, commit, self._queued_bytes))
 
     async def _next_group(self) -> list[tuple[Lane, Batch]]:
         """Turns begin anew when it is complete."""
@@ -271,8 +275,10 @@ class Committer:
                 lane.failed(error)
 
 
-def rest_seconds(interval_seconds: float, commit_seconds: float) -> float:
+def rest_seconds(interval_seconds: float, commit_seconds: float, waiting_bytes: int) -> float:
     """Until the next group: the busier the machine, the longer a commit takes, and the more a group should hold."""
+    if waiting_bytes >= ENOUGH_BYTES:
+        return 0.0
     return max(interval_seconds - commit_seconds, min(commit_seconds, REST_MAX_SECONDS))
 
 
