@@ -5,10 +5,14 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from libs.common.db.database import Database
 from quietus.fusion.v1.events_pb2 import ChunksFused, Event
 from services.fusion.backfill import History
-from services.fusion.fold import Models
+from services.fusion.fold import ChunkResult, Models
+from services.fusion.store import history
+from services.fusion.store.result_rows import result_in
 from tests.fusion.events import apply, committed, ended, told
 from tests.fusion.make import batch, chunk, predictions, said, shown
 
@@ -29,6 +33,28 @@ async def test_what_was_never_revised_comes_as_it_was_told(database: Database, m
     ]
     await apply(database, models, [*map(committed, mine), ended()], [*map(committed, others)])
     assert await backfilled(database) == await told(database)
+
+
+async def test_of_many_results_one_batchs_are_in_memory(
+    database: Database, models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chunks_each = 100
+    chunks = [chunk(number, shown()) for number in range(10 * chunks_each)]
+    batches = [batch(number, *(p for one in chunks[number::10] for p in predictions(one))) for number in range(10)]
+    await apply(database, models, [*map(committed, batches)])
+    read: list[UUID] = []
+
+    def counted(row: Any) -> ChunkResult:
+        read.append(row["chunk_id"])
+        return result_in(row)
+
+    monkeypatch.setattr(history, "result_in", counted)
+    async with database.read() as tx:
+        fused = 0
+        async for _ in History(retention_days=3000).events(tx):
+            fused += chunks_each
+            assert len(read) <= fused + chunks_each
+    assert fused == len(read) == len(batches) * chunks_each
 
 
 async def test_the_end_comes_after_the_batches(database: Database, models: Models) -> None:
