@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
+from libs.common.values import value
 from services.fusion.arithmetic import ARITHMETIC
 from services.fusion.dissonance import Finding, interpret
 from services.fusion.explanation import NO_CONCERN, leading_reason
@@ -20,7 +21,7 @@ from services.fusion.vocabulary import Level
 SCORE_DECIMALS = 4
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class BatchOrigin:
     """Whose client batch it is, of which session, and when ingest received it."""
 
@@ -31,14 +32,14 @@ class BatchOrigin:
     batch_number: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ClientBatch(BatchOrigin):
     """What the device of one session sent together: of at least one chunk, each chunk once."""
 
     chunks: Sequence[ChunkInputs]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Standing:
     """Where a session stands: all that the result of its next chunk depends on."""
 
@@ -49,7 +50,7 @@ class Standing:
 _NOWHERE = Standing()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ChunkResult(Window):
     """One chunk, fused, and where the session stands after it."""
 
@@ -65,7 +66,7 @@ class ChunkResult(Window):
         return self.standing.state
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ChangedResult:
     """A result to be written, with what goes with it."""
 

@@ -9,6 +9,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
+from libs.common.values import value
 from services.fusion.vocabulary import CRITICAL_SIGNALS, CrisisSignal, Emotion, Level
 
 Floats = NDArray[np.float64]
@@ -17,7 +18,7 @@ Integers = NDArray[np.int64]
 Strings = NDArray[np.object_]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Window:
     """One chunk of a session, as all modalities know it. Times are capture times."""
 
@@ -53,7 +54,7 @@ class Said(NamedTuple):
     model_version: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ChunkInputs(Window):
     """What has come of one chunk: all of it so far, or what one client batch brings."""
 

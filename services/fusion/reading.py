@@ -1,11 +1,12 @@
 """From ingest's events to the domain."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
+from libs.common.ids import parsed_id
 from libs.common.timestamps import to_datetime
 from quietus.common.v1.types_pb2 import EmotionDistribution
 from quietus.ingest.v1.events_pb2 import ModalitySilent, PredictionsCommitted, SessionEnded
@@ -34,14 +35,14 @@ def client_batch(committed: PredictionsCommitted) -> ClientBatch:
 @lru_cache(maxsize=16_384)
 def known_id(text: str) -> UUID:
     """Of a person or a session, who come again and again."""
-    return UUID(text)
+    return parsed_id(text)
 
 
 def session_end(ended: SessionEnded) -> SessionEnd:
     return SessionEnd(
-        user_id=UUID(ended.user_id),
+        user_id=parsed_id(ended.user_id),
         anonymous_id=ended.anonymous_id,
-        session_id=UUID(ended.session_id),
+        session_id=parsed_id(ended.session_id),
         end_time=to_datetime(ended.end_time),
         receive_time=to_datetime(ended.receive_time),
     )
@@ -61,20 +62,20 @@ def silence(silent: ModalitySilent) -> Silence:
 
 def _chunks(messages: Iterable[PredictionMessage]) -> Sequence[ChunkInputs]:
     """The modalities of a chunk share its window, so it is read once."""
-    windows: dict[str, PredictionMessage] = {}
-    contents: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+    chunks: dict[str, dict[str, Any]] = {}
     for message in messages:
         chunk_id, modality = message.chunk_id, message.WhichOneof("modality")
-        if modality is None or modality in contents[chunk_id]:
+        chunk = chunks.get(chunk_id)
+        if chunk is None:
+            chunk = chunks[chunk_id] = {
+                "chunk_id": parsed_id(chunk_id),
+                "capture_start_time": to_datetime(message.capture_start_time),
+                "capture_end_time": to_datetime(message.capture_end_time),
+            }
+        if modality is None or modality in chunk:
             raise ValueError("a prediction without a modality, or the second of one")
-        windows.setdefault(chunk_id, message)
-        contents[chunk_id][modality] = _READ[modality](getattr(message, modality))
-    return [
-        ChunkInputs(
-            UUID(chunk_id), to_datetime(window.capture_start_time), to_datetime(window.capture_end_time), **parts
-        )
-        for (chunk_id, window), parts in zip(windows.items(), contents.values(), strict=True)
-    ]
+        chunk[modality] = _READ[modality](getattr(message, modality))
+    return [ChunkInputs(**chunk) for chunk in chunks.values()]
 
 
 def _vision(message: VisionPrediction) -> Shown:
@@ -87,22 +88,32 @@ def _audio(message: AudioPrediction) -> Shown:
 
 def _shown(message: VisionPrediction | AudioPrediction, probability: float) -> Shown:
     return Shown(
-        emotion=_EMOTIONS[message.emotion],
-        probability=_share(probability),
-        confidence=_share(message.confidence),
-        distribution=_distribution(message.distribution) if message.HasField("distribution") else None,
-        model_version=message.model_version,
+        _EMOTIONS[message.emotion],
+        _share(probability),
+        _share(message.confidence),
+        _distribution(message.distribution) if message.HasField("distribution") else None,
+        message.model_version,
     )
 
 
 def _distribution(message: EmotionDistribution) -> tuple[float, ...]:
     """By the numbers of all ten emotions; those that the model doesn't know hold 0. KeyError for an unknown label."""
-    shares = [0.0] * len(_EMOTIONS)
-    for label, share in zip(message.labels[:], message.probabilities[:], strict=True):
-        if not 0.0 <= share <= 1.0:
-            raise ValueError("not in [0, 1]")
-        shares[_EMOTIONS[label] - 1] = share
-    return tuple(shares)
+    shares = message.probabilities[:]
+    by_emotion = _by_emotion(tuple(message.labels[:]), len(shares))
+    # What is NaN hides from the least and the greatest, but not from the sum.
+    if shares and not (min(shares) >= 0.0 and max(shares) <= 1.0 and sum(shares) <= len(shares)):
+        raise ValueError("not in [0, 1]")
+    shares.append(0.0)
+    return by_emotion(shares)
+
+
+@lru_cache(maxsize=1024)  # a model always sends the same ones
+def _by_emotion(labels: tuple[int, ...], shares: int) -> Callable[[Sequence[float]], tuple[float, ...]]:
+    """Picks ten from that many shares and a 0 behind them."""
+    places = [shares] * len(_EMOTIONS)
+    for label, place in zip(labels, range(shares), strict=True):
+        places[_EMOTIONS[label] - 1] = place
+    return itemgetter(*places)
 
 
 def _text(message: TextPrediction) -> Said:

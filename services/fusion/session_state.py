@@ -2,11 +2,11 @@
 
 import math
 from bisect import bisect_right
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from uuid import UUID
 
+from libs.common.values import value
 from services.fusion.fuse import FusedChunk
 from services.fusion.inputs import Window
 from services.fusion.model import MOST_WINDOW_CHUNKS, FusionModel, SessionPolicy
@@ -27,7 +27,7 @@ class LevelCause(Enum):
     WARNING_CUE_HELD = "WARNING_CUE_HELD"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SessionState:
     """After a chunk; everything that the next one needs."""
 

@@ -1,11 +1,12 @@
 """Chunks, models and batches for tests."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from hypothesis import strategies as st
 
+from libs.common.values import value
 from services.fusion.fold import ClientBatch, Models
 from services.fusion.inputs import ChunkInputs, Said, Shown, Window
 from services.fusion.model import FusionModel, parse_model
@@ -59,7 +60,7 @@ def at(inputs: ChunkInputs, start: timedelta, length: timedelta) -> ChunkInputs:
     return replace(inputs, capture_start_time=START + start, capture_end_time=START + start + length)
 
 
-@dataclass(frozen=True)
+@value
 class Prediction(Window):
     """One modality of one chunk, as a device sends it."""
 

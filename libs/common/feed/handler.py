@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
+
+from libs.common.values import value
 
 if TYPE_CHECKING:
     from libs.common.db.database import Transaction
@@ -16,7 +17,7 @@ class UnknownEvent(Exception):  # noqa: N818 - it names what came, not a fault
     """The event is of a kind that this follower doesn't know: its partition stops, because skipping would lose it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FeedEvent:
     """One event of a feed. Position, index and commit_time place it and measure lag; nothing that is derived may
     depend on them, since a backfill has others."""
