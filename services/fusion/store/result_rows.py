@@ -13,7 +13,7 @@ from services.fusion.fuse import Contribution, FusedChunk
 from services.fusion.session_state import LevelCause, SessionState
 from services.fusion.vocabulary import KNOWN_EMOTIONS, SHOWING_MODALITIES, Direction, Emotion, Level, Modality
 
-_CONTRIBUTION_PARTS = ("probability", "weight", "confidence", "logit")
+CONTRIBUTION_PARTS = ("probability", "weight", "confidence", "logit")
 _EMOTION_COLUMNS = tuple(f"emotion_{emotion.label}" for emotion in KNOWN_EMOTIONS)
 FITTED_COLUMNS = tuple(f"{modality.label}_fitted" for modality in SHOWING_MODALITIES)
 _NO_EMOTIONS = (None,) * len(KNOWN_EMOTIONS)
@@ -39,7 +39,7 @@ COLUMNS = (
     "logit",
     "prior_logit",
     "evidence",
-    *(f"{modality.label}_{part}" for modality in Modality for part in _CONTRIBUTION_PARTS),
+    *(f"{modality.label}_{part}" for modality in Modality for part in CONTRIBUTION_PARTS),
     *FITTED_COLUMNS,
     *_EMOTION_COLUMNS,
     "said_valence",
@@ -60,7 +60,7 @@ COLUMNS = (
 
 
 def row_of(session_id: UUID, user_id: UUID, result: ChunkResult) -> tuple[Any, ...]:
-    """In the order of COLUMNS."""
+    """In the order of COLUMNS; what a stored row is compared with."""
     fused, state = result.fused, result.state
     return (
         derived_id("fusion_result", session_id, result.chunk_id),
@@ -70,7 +70,7 @@ def row_of(session_id: UUID, user_id: UUID, result: ChunkResult) -> tuple[Any, .
         state.level.label,
         four_decimals(fused.score),
         four_decimals(fused.confidence),
-        _as_json(tuple(part.modality for part in fused.contributions)),
+        modalities_used(tuple(part.modality for part in fused.contributions)),
         result.capture_end_time,
         result.capture_start_time,
         result.capture_end_time,
@@ -108,16 +108,17 @@ def four_decimals(value: float) -> Decimal:
 
 
 @lru_cache
-def _as_json(modalities: tuple[Modality, ...]) -> str:
+def modalities_used(modalities: tuple[Modality, ...]) -> str:
+    """As JSON."""
     names = ", ".join(f'"{modality.label}"' for modality in modalities)
     return f"[{names}]"
 
 
 def _contribution_cells(fused: FusedChunk) -> list[float | None]:
-    cells: list[float | None] = [None] * (len(Modality) * len(_CONTRIBUTION_PARTS))
+    cells: list[float | None] = [None] * (len(Modality) * len(CONTRIBUTION_PARTS))
     for part in fused.contributions:
-        first = (part.modality - 1) * len(_CONTRIBUTION_PARTS)
-        cells[first : first + len(_CONTRIBUTION_PARTS)] = part.probability, part.weight, part.confidence, part.logit
+        first = (part.modality - 1) * len(CONTRIBUTION_PARTS)
+        cells[first : first + len(CONTRIBUTION_PARTS)] = part.probability, part.weight, part.confidence, part.logit
     return cells
 
 
@@ -166,7 +167,7 @@ def _fused_in(row: "asyncpg.Record") -> FusedChunk:
 def _contribution_in(row: "asyncpg.Record", modality: Modality) -> Contribution:
     """Rows older than the columns were made when no version had a table."""
     fitted = modality in SHOWING_MODALITIES and bool(row[f"{modality.label}_fitted"])
-    return Contribution(modality, *[row[f"{modality.label}_{part}"] for part in _CONTRIBUTION_PARTS], *[fitted])
+    return Contribution(modality, *[row[f"{modality.label}_{part}"] for part in CONTRIBUTION_PARTS], *[fitted])
 
 
 def _state_in(row: "asyncpg.Record") -> SessionState:

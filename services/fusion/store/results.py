@@ -10,11 +10,13 @@ from uuid import UUID
 
 import asyncpg
 
+from libs.common.db.copying import copy_rows
 from libs.common.db.database import Transaction
 from services.fusion.fold import ChangedResult, ChunkResult, Standing
 from services.fusion.records import PageKey
 from services.fusion.session_state import JUDGED_CHUNKS, Judged
-from services.fusion.store.result_rows import COLUMNS, result_in, row_of
+from services.fusion.store.packed_results import packed
+from services.fusion.store.result_rows import COLUMNS, result_in
 from services.fusion.vocabulary import Direction
 
 # A place in the order of a session's chunks: session_id, capture_end_time, chunk_id.
@@ -67,10 +69,10 @@ async def write(tx: Transaction, sessions: Sequence[SessionChanges]) -> None:
             [session_id for session_id, _ in stored],
             [chunk_id for _, chunk_id in stored],
         )
-    records = (
-        row_of(session_id, user_id, change.result) for session_id, user_id, changes in sessions for change in changes
+    rows = (
+        packed(session_id, user_id, change.result) for session_id, user_id, changes in sessions for change in changes
     )
-    await tx.driver.copy_records_to_table("fusion_results", records=records, columns=COLUMNS)
+    await copy_rows(tx, "fusion_results", COLUMNS, rows)
 
 
 async def read_from(tx: Transaction, places: Sequence[Place]) -> Mapping[UUID, Sequence[ChunkResult]]:

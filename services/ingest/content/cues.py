@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import orjson
 
+from libs.common.db.copying import NULL, sized
 from services.ingest.content.columns import Refused
-from services.ingest.content.scalars import NONE, sized, words
+from services.ingest.content.scalars import words
 from services.ingest.vocabulary import CRISIS_SIGNALS, Reason
 
 EXTRACTOR_VERSION_MAX_BYTES = 32
@@ -36,7 +37,7 @@ class Cues(NamedTuple):
 
 def cues_field(cues: Cues | None) -> bytes:
     if cues is None:
-        return NONE
+        return NULL
     version, language, code_switching, deflections, topics, coping, first_person, negation, absolutes, signals = cues
     _check_names(version, language)
     data = orjson.dumps(

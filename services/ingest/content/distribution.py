@@ -6,18 +6,16 @@ from struct import Struct
 
 import numpy as np
 
+from libs.common.db.copying import FLOAT4_TYPE, INT2_TYPE, NULL, array_head
 from services.ingest.content.columns import Refused, Rows, float_fields
-from services.ingest.content.scalars import NONE
 from services.ingest.vocabulary import EMOTIONS, Reason
 
 PROBABILITY_SUM_TOLERANCE = 0.001
-NO_DISTRIBUTION = 2 * NONE
+NO_DISTRIBUTION = 2 * NULL
 
 # Labels, and as many probabilities; None: the model has none.
 Distribution = tuple[tuple[int, ...], Sequence[float]] | None
 
-_INT2_TYPE, _FLOAT4_TYPE = 21, 700
-_ARRAY = Struct(">iiiIii")
 _INT2 = Struct(">ih")
 
 
@@ -56,8 +54,4 @@ def _labels(labels_and_size: tuple[tuple[int, ...], int]) -> bytes:
         if not 0 < label < len(EMOTIONS):
             raise Refused(Reason.UNKNOWN_VALUE, "labels")
     items = b"".join([_INT2.pack(2, label) for label in labels])
-    return _head(_INT2_TYPE, len(labels), 6) + items + _head(_FLOAT4_TYPE, len(labels), 8)
-
-
-def _head(type_id: int, count: int, item_bytes: int) -> bytes:
-    return _ARRAY.pack(20 + count * item_bytes, 1, 0, type_id, count, 1)
+    return array_head(INT2_TYPE, len(labels), 6) + items + array_head(FLOAT4_TYPE, len(labels), 8)

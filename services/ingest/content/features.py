@@ -5,15 +5,15 @@ from struct import Struct
 
 import numpy as np
 
+from libs.common.db.copying import NULL
 from services.ingest.content.columns import Refused, Rows, float_fields
-from services.ingest.content.scalars import NONE
 from services.ingest.vocabulary import FEATURE_MAXIMA, FEATURES, Reason
 
 # In the order of FEATURES; a None in it was not measured, and None alone: nothing was.
 Features = tuple[float | None, ...] | None
 
 _MAXIMA = np.array(list(FEATURE_MAXIMA.values()))
-_NO_FEATURES = len(FEATURES) * NONE
+_NO_FEATURES = len(FEATURES) * NULL
 _FLOAT4 = Struct(">if")
 
 
@@ -43,7 +43,7 @@ def _some(values: Features) -> bytes:
 
 def _number(value: float | None, maximum: float, name: str) -> bytes:
     if value is None:
-        return NONE
+        return NULL
     if not 0.0 <= value <= maximum:
         raise Refused(Reason.OUT_OF_RANGE, name)
     return _FLOAT4.pack(4, value)

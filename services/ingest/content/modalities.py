@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from struct import Struct
 
+from libs.common.db.copying import sized
 from services.ingest.content.columns import Refused, Rows
 from services.ingest.content.cues import Cues, cues_field
 from services.ingest.content.distribution import Distribution, distributions
 from services.ingest.content.features import Features, voice_features
-from services.ingest.content.scalars import SCORES, VALENCES, Members, model_version, sized
+from services.ingest.content.scalars import SCORES, VALENCES, Members, model_version
 from services.ingest.sealing import looks_sealed
 from services.ingest.vocabulary import EMOTIONS, NOT_KEPT, RISK_LEVELS, SEALED, TRANSCRIPT_STATES, Reason
 

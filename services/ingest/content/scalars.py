@@ -1,25 +1,20 @@
 """Names, scores and words: checked and packed. What was seen before is only looked up."""
 
 from functools import lru_cache
-from struct import Struct
 
+from libs.common.db.copying import NULL, numeric, sized
 from quietus_edge.normalise import four_decimals
 from services.ingest.content.columns import Refused
 from services.ingest.vocabulary import Reason
 
 MODEL_VERSION_MAX_BYTES = 64
 
-NONE = b"\xff\xff\xff\xff"
-
-_LENGTH = Struct(">i")
-_NUMERIC = Struct(">ihhHHH")
-
 
 class Scores(dict[float | None, bytes]):
     """The fields of normalised scores. What is found here needs no check; there are 10,000 of them for each unit."""
 
     def __init__(self, minimum: float) -> None:
-        super().__init__({None: NONE})  # not measured
+        super().__init__({None: NULL})  # not measured
         self._minimum = minimum
 
     def normalised(self, value: float) -> float:
@@ -27,7 +22,7 @@ class Scores(dict[float | None, bytes]):
         if not self._minimum <= value <= 1.0:  # NaN is never inside
             return value
         score = four_decimals(value)
-        self[score] = _numeric(round(score * 10_000))
+        self[score] = numeric(round(score * 10_000))
         return score
 
     def __missing__(self, value: float | None) -> bytes:
@@ -36,12 +31,6 @@ class Scores(dict[float | None, bytes]):
 
 SCORES = Scores(minimum=0.0)
 VALENCES = Scores(minimum=-1.0)
-
-
-def _numeric(ten_thousandths: int) -> bytes:
-    sign = 0x4000 if ten_thousandths < 0 else 0
-    whole = abs(ten_thousandths) == 10_000
-    return _NUMERIC.pack(10, 1, 0 if whole else -1, sign, 4, 1 if whole else abs(ten_thousandths))
 
 
 class Members(dict[int, bytes]):
@@ -68,7 +57,3 @@ def words(value: str, max_bytes: int, part: str = "") -> None:
         raise Refused(Reason.TOO_LONG, part)
     if "\0" in value:  # Postgres keeps no NUL in text
         raise Refused(Reason.UNKNOWN_VALUE, part)
-
-
-def sized(value: bytes) -> bytes:
-    return _LENGTH.pack(len(value)) + value

@@ -1,6 +1,6 @@
 """Predictions: written by COPY, found by the unique key (session_id, chunk_id) in the partition of their session."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -8,13 +8,14 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy import Select, Table, func, select
 
+from libs.common.db.copying import copy_rows
 from libs.common.db.database import AnyRow, Transaction
 from quietus_edge.ids import EPOCH
 from services.ingest.content.chunk import interval
 from services.ingest.grouping import ChunkKey
 from services.ingest.store import rows
 from services.ingest.store.pages import Page, page_of, within_bytes
-from services.ingest.tables import AUDIO_PREDICTIONS, SCHEMA, SESSIONS, TEXT_PREDICTIONS, VISION_PREDICTIONS
+from services.ingest.tables import AUDIO_PREDICTIONS, SESSIONS, TEXT_PREDICTIONS, VISION_PREDICTIONS
 from services.ingest.vocabulary import Modality
 
 TABLES = {
@@ -46,22 +47,11 @@ class MonthMadeError(Exception):
 async def insert(tx: Transaction, modality: Modality, packed: Sequence[bytes]) -> None:
     """`packed` is made by store.rows. Raises SeenBeforeError, MonthMadeError."""
     try:
-        await tx.driver.copy_to_table(
-            TABLES[modality].name,
-            schema_name=SCHEMA,
-            columns=rows.COLUMNS[modality],
-            source=_chunks(packed),
-            format="binary",
-        )
+        await copy_rows(tx, TABLES[modality].name, rows.COLUMNS[modality], packed)
     except asyncpg.UniqueViolationError as error:
         raise SeenBeforeError from error
     except asyncpg.CheckViolationError as error:
         raise MonthMadeError from error
-
-
-async def _chunks(packed: Sequence[bytes]) -> AsyncIterator[bytes]:
-    for part in rows.copy_data(packed):
-        yield part
 
 
 async def stored(tx: Transaction, keys: Mapping[Modality, Collection[ChunkKey]]) -> list[StoredChunk]:

@@ -1,6 +1,6 @@
 """Rows for binary COPY: what a generic codec makes of a numeric alone costs more than a row that is made of bytes."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from struct import Struct
 from uuid import UUID
 
@@ -36,8 +36,6 @@ _CONTENT = {
 }
 COLUMNS = {modality: (*_BEFORE_CONTENT, *columns, "model_version") for modality, columns in _CONTENT.items()}
 
-_HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
-_TRAILER = b"\xff\xff"
 _COUNT = {modality: Struct(">h").pack(len(columns)) for modality, columns in COLUMNS.items()}
 _SESSION = Struct(">i16si16s")
 _BATCH = Struct(">iqiq")
@@ -71,9 +69,3 @@ def rows(
         contents,
     )
     return list(map(b"".join, zip(*columns, strict=True)))
-
-
-def copy_data(rows: Sequence[bytes]) -> Iterator[bytes]:
-    yield _HEADER
-    yield b"".join(rows)
-    yield _TRAILER
