@@ -6,7 +6,7 @@ from libs.common.clock import Clock, utc_now
 from libs.common.db.database import Transaction
 from libs.common.db.partitions import first_month_kept, first_uuid7
 from libs.common.feed.outbox import OutboxEvent
-from services.fusion import telling
+from services.fusion import events
 from services.fusion.records import SessionEnd
 from services.fusion.store import history
 
@@ -25,6 +25,6 @@ class History:
         first_session_id = first_uuid7(first_month_kept(self._clock(), self._retention_days))
         async for happening in history.read(tx, first_session_id):
             if isinstance(happening, SessionEnd):
-                yield OutboxEvent(happening.user_id, telling.session_settled(happening))
+                yield OutboxEvent(happening.user_id, events.session_settled(happening))
             else:
-                yield OutboxEvent(happening.batch.user_id, telling.chunks_fused(happening.batch, happening.results))
+                yield OutboxEvent(happening.batch.user_id, events.chunks_fused(happening.batch, happening.results))

@@ -17,7 +17,7 @@ from quietus.ingest.v1.events_pb2 import (
     SessionStarted,
     VoiceSessionRecorded,
 )
-from services.fusion import telling
+from services.fusion import events as told
 from services.fusion.fold import ChunkResult, ClientBatch, Models
 from services.fusion.folding import fold_batches
 from services.fusion.reading import client_batch, known_id, session_end, silence
@@ -56,14 +56,14 @@ class IngestHandler:
             match one:
                 case PredictionsCommitted():
                     batch, results = next(fused)
-                    tx.append_to_outbox([OutboxEvent(batch.user_id, telling.chunks_fused(batch, results))])
+                    tx.append_to_outbox([OutboxEvent(batch.user_id, told.chunks_fused(batch, results))])
                     fused_before.add(batch.session_id)
                     if end := ends.pop(batch.session_id, None):
-                        tx.append_to_outbox([OutboxEvent(end.user_id, telling.session_settled(end))])
+                        tx.append_to_outbox([OutboxEvent(end.user_id, told.session_settled(end))])
                 case SessionEnded():
                     end = session_end(one)
                     await sessions.write_end(tx, end)
-                    tx.append_to_outbox([OutboxEvent(end.user_id, telling.session_settled(end))])
+                    tx.append_to_outbox([OutboxEvent(end.user_id, told.session_settled(end))])
                     if end.session_id not in fused_before:
                         ends[end.session_id] = end
                 case _:

@@ -1,22 +1,20 @@
 """From the domain to fusion's contract: results, states, findings and events."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 from uuid import UUID
 
-from libs.common.timestamps import timestamp_fields, to_timestamp
+from libs.common.timestamps import to_timestamp
 from quietus.common.v1.types_pb2 import Emotion, EmotionDistribution, Modality, RiskLevel
 from quietus.fusion.v1 import fusion_pb2 as contract
-from quietus.fusion.v1.events_pb2 import Event, SessionSettled
 from services.fusion import vocabulary
 from services.fusion.arithmetic import ARITHMETIC
 from services.fusion.counterfactual import NOT_ASKED, Counterfactuals, With, Without
 from services.fusion.differences import Difference, Part
 from services.fusion.explanation import Explanation, Wording, explain, lacking
 from services.fusion.facts import facts_key, facts_of
-from services.fusion.fold import BatchOrigin, ChunkResult
+from services.fusion.fold import ChunkResult
 from services.fusion.fuse import Contribution
-from services.fusion.records import DissonanceRecord, SessionEnd, SessionRisk
+from services.fusion.records import DissonanceRecord, SessionRisk
 from services.fusion.silence import Silence, lasting, silent_in
 from services.fusion.vocabulary import KNOWN_EMOTIONS
 
@@ -201,63 +199,3 @@ def record_message(record: DissonanceRecord) -> contract.DissonanceRecord:
         detect_time=to_timestamp(record.detect_time),
         evidence_chunk_ids=[str(chunk_id) for chunk_id in record.finding.evidence],
     )
-
-
-def chunks_fused(batch: BatchOrigin, results: Sequence[ChunkResult]) -> bytes:
-    """Made of nested fields, not of messages, which would be copied one into the other; equal to result_message."""
-    session_id = str(batch.session_id)
-    fields: Any = {
-        "user_id": str(batch.user_id),
-        "anonymous_id": batch.anonymous_id,
-        "session_id": session_id,
-        "receive_time": timestamp_fields(batch.receive_time),
-        "batch_number": batch.batch_number,
-        "results": [_result_fields(session_id, result) for result in results],
-    }
-    return Event(chunks_fused=fields).SerializeToString()
-
-
-def _result_fields(session_id: str, result: ChunkResult) -> dict[str, Any]:
-    fused = result.fused
-    return {
-        "session_id": session_id,
-        "chunk_id": str(result.chunk_id),
-        "revision": result.revision,
-        "capture_start_time": timestamp_fields(result.capture_start_time),
-        "capture_end_time": timestamp_fields(result.capture_end_time),
-        "level": result.state.level,
-        "score": fused.score,
-        "logit": fused.logit,
-        "prior_logit": fused.prior_logit,
-        "confidence": fused.confidence,
-        "contributions": [_contribution_fields(part) for part in fused.contributions],
-        "lacking": [{"modality": modality, "reason": NOT_RECEIVED} for modality in lacking(fused)],
-        "emotions": fused.emotions and {"labels": KNOWN_EMOTIONS, "probabilities": fused.emotions},
-        "dissonance_direction": fused.direction,
-        "dissonance_score": fused.dissonance_score,
-        "session_score": result.state.score,
-        "critical_cue": fused.critical_cue,
-        "model_version": result.model_version,
-    }
-
-
-def _contribution_fields(part: Contribution) -> dict[str, Any]:
-    return {
-        "modality": part.modality,
-        "probability": part.probability,
-        "weight": part.weight,
-        "confidence": part.confidence,
-        "logit": part.logit,
-        "reliability": contract.RELIABILITY_ORIGIN_FITTED if part.fitted else contract.RELIABILITY_ORIGIN_PRIOR,
-    }
-
-
-def session_settled(end: SessionEnd) -> bytes:
-    settled = SessionSettled(
-        user_id=str(end.user_id),
-        anonymous_id=end.anonymous_id,
-        session_id=str(end.session_id),
-        end_time=to_timestamp(end.end_time),
-        receive_time=to_timestamp(end.receive_time),
-    )
-    return Event(session_settled=settled).SerializeToString()

@@ -8,6 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from libs.common.feed.outbox import OutboxEvent
 from libs.common.timestamps import to_timestamp
+from libs.common.wire import tag, varint
 from quietus.common.v1 import types_pb2
 from quietus.common.v1.types_pb2 import Emotion
 from quietus.ingest.v1 import events_pb2
@@ -20,16 +21,9 @@ from services.ingest.silence import Silence
 from services.ingest.vocabulary import EMOTIONS
 from services.ingest.voice import VoiceSession
 
-_LENGTH_DELIMITED = 2
-
-
-def _tag(field_number: int) -> bytes:
-    return bytes((field_number << 3 | _LENGTH_DELIMITED,))
-
-
-_PREDICTIONS_COMMITTED = _tag(events_pb2.Event.PREDICTIONS_COMMITTED_FIELD_NUMBER)
-_RECEIVE_TIME = _tag(events_pb2.PredictionsCommitted.RECEIVE_TIME_FIELD_NUMBER)
-_BATCH = _tag(events_pb2.PredictionsCommitted.BATCH_FIELD_NUMBER)
+_PREDICTIONS_COMMITTED = tag(events_pb2.Event.PREDICTIONS_COMMITTED_FIELD_NUMBER)
+_RECEIVE_TIME = tag(events_pb2.PredictionsCommitted.RECEIVE_TIME_FIELD_NUMBER)
+_BATCH = tag(events_pb2.PredictionsCommitted.BATCH_FIELD_NUMBER)
 _LATE = events_pb2.PredictionsCommitted(late=True).SerializeToString()
 
 
@@ -47,8 +41,8 @@ def predictions_committed(
 
     Put together from serialised parts, so that a client's own bytes are embedded as they are.
     """
-    body = b"".join((head, _received(receive_time), _BATCH, _varint(len(batch)), batch, _LATE if late else b""))
-    return OutboxEvent(user_id, b"".join((_PREDICTIONS_COMMITTED, _varint(len(body)), body)))
+    body = b"".join((head, _received(receive_time), _BATCH, varint(len(batch)), batch, _LATE if late else b""))
+    return OutboxEvent(user_id, b"".join((_PREDICTIONS_COMMITTED, varint(len(body)), body)))
 
 
 def accepted_content(batch: Batch, indexes: Sequence[int]) -> bytes:
@@ -140,15 +134,4 @@ def _received(receive_time: int) -> bytes:
     """The field of the receive time."""
     seconds, microseconds = divmod(receive_time, 1_000_000)
     time = Timestamp(seconds=seconds, nanos=microseconds * 1000).SerializeToString()
-    return _RECEIVE_TIME + _varint(len(time)) + time
-
-
-@lru_cache(maxsize=4096)
-def _varint(value: int) -> bytes:
-    """Base 128, least significant group first."""
-    groups = bytearray()
-    while value > 0x7F:
-        groups.append(value & 0x7F | 0x80)
-        value >>= 7
-    groups.append(value)
-    return bytes(groups)
+    return _RECEIVE_TIME + varint(len(time)) + time
