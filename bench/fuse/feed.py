@@ -137,7 +137,7 @@ class _Follower:
     async def _receive(self, payloads: Sequence[bytes], inbox: Inbox) -> None:
         for payload in payloads:
             self.received += 1
-            await inbox.put(read_payload(payload, self.received, utc_now(), self.applier.handler.user_of))
+            await inbox.put(read_payload(payload, self.received, utc_now(), self.applier.handler.read))
             await asyncio.sleep(0)  # as a stream's read does
         inbox.end()
 

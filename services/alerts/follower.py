@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from libs.common.db.database import Transaction
-from libs.common.feed.handler import FeedEvent, UnknownEvent
+from libs.common.feed.handler import FeedEvent, Read, UnknownEvent
 from libs.common.people.store import ensure_users
 from libs.common.timestamps import to_datetime
 from quietus.common.v1.types_pb2 import Modality
@@ -26,18 +26,18 @@ class FusionHandler:
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
 
-    def user_of(self, event: bytes) -> UUID | None:
+    def read(self, event: bytes) -> Read:
         message = fusion_events.Event.FromString(event)
         kind = message.WhichOneof("event")
         if kind is None:
             raise UnknownEvent
-        return UUID(getattr(message, kind).user_id)
+        return Read(UUID(getattr(message, kind).user_id), message)
 
     async def apply(self, tx: Transaction, events: Sequence[FeedEvent]) -> None:
         names: dict[UUID, str] = {}
         by_person: defaultdict[UUID, list[Fact]] = defaultdict(list)
         for event in events:
-            message = fusion_events.Event.FromString(event.data)
+            message: fusion_events.Event = event.content
             if message.WhichOneof("event") == "chunks_fused":
                 fused = message.chunks_fused
                 user_id = UUID(fused.user_id)
@@ -53,18 +53,18 @@ class PatternsHandler:
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
 
-    def user_of(self, event: bytes) -> UUID | None:
+    def read(self, event: bytes) -> Read:
         message = patterns_events.Event.FromString(event)
         kind = message.WhichOneof("event")
         if kind is None:
             raise UnknownEvent
-        return UUID(getattr(message, kind).user_id)
+        return Read(UUID(getattr(message, kind).user_id), message)
 
     async def apply(self, tx: Transaction, events: Sequence[FeedEvent]) -> None:
         names: dict[UUID, str] = {}
         by_person: defaultdict[UUID, list[Fact]] = defaultdict(list)
         for event in events:
-            message = patterns_events.Event.FromString(event.data)
+            message: patterns_events.Event = event.content
             if message.WhichOneof("event") == "risk_assessed":
                 assessed = message.risk_assessed
                 user_id = UUID(assessed.user_id)

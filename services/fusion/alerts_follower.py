@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from libs.common.db.database import Transaction
-from libs.common.feed.handler import FeedEvent, UnknownEvent
+from libs.common.feed.handler import FeedEvent, Read, UnknownEvent
 from libs.common.people.store import ensure_users
 from libs.common.timestamps import to_datetime
 from quietus.alerts.v1.alerts_pb2 import NoiseReason, ResolutionReason
@@ -17,12 +17,12 @@ from services.fusion.vocabulary import Level
 class AlertsHandler:
     """A FeedHandler. What becomes of an alert before it is closed is for counselors."""
 
-    def user_of(self, event: bytes) -> UUID | None:
-        return UUID(_content(Event.FromString(event)).user_id)
+    def read(self, event: bytes) -> Read:
+        happened = _content(Event.FromString(event))
+        return Read(UUID(happened.user_id), happened)
 
     async def apply(self, tx: Transaction, events: Sequence[FeedEvent]) -> None:
-        happened = [_content(Event.FromString(event.data)) for event in events]
-        closed = [case_outcome(one) for one in happened if isinstance(one, CaseClosed)]
+        closed = [case_outcome(event.content) for event in events if isinstance(event.content, CaseClosed)]
         if closed:
             await ensure_users(tx, {one.user_id: one.anonymous_id for one in closed})
             await outcomes.write(tx, closed)

@@ -14,18 +14,18 @@ from services.fusion.store import accounts, inputs, results, sessions
 from services.fusion.store.results import Place
 from services.fusion.store.sessions import SessionTail
 
+Tails = Mapping[UUID, SessionTail]
+
 
 async def fold_batches(
-    tx: Transaction, models: Models, batches: Sequence[ClientBatch]
-) -> Sequence[Sequence[ChunkResult]]:
-    """What each batch changed, in the order of the batches; how they are grouped into calls makes no difference."""
-    if not batches:
-        return []
-    tails = await sessions.read_tails(tx, list({batch.session_id for batch in batches}))
+    tx: Transaction, models: Models, batches: Sequence[ClientBatch], tails: Tails
+) -> tuple[Sequence[Sequence[ChunkResult]], Tails]:
+    """What each batch changed, in the order of the batches; how they are grouped into calls makes no difference.
+    `tails` before, of all sessions that have one, and after.
+    """
     folds = await _load(tx, models, batches, tails)
     changed = fuse_batches(models, folds, batches)
-    await _write(tx, models, batches, tails, folds)
-    return changed
+    return changed, {**tails, **await _write(tx, models, batches, tails, folds)}
 
 
 def fuse_batches(
@@ -41,7 +41,7 @@ def fuse_batches(
 
 
 async def _load(
-    tx: Transaction, models: Models, batches: Sequence[ClientBatch], tails: Mapping[UUID, SessionTail]
+    tx: Transaction, models: Models, batches: Sequence[ClientBatch], tails: Tails
 ) -> Mapping[UUID, SessionFold]:
     """Most sessions grow at their end alone, and their tail is all that they need."""
     standings = {session_id: tail.standing for session_id, tail in tails.items()}
@@ -60,7 +60,7 @@ async def _load(
     }
 
 
-def _places_reached_back_to(batches: Sequence[ClientBatch], tails: Mapping[UUID, SessionTail]) -> Sequence[Place]:
+def _places_reached_back_to(batches: Sequence[ClientBatch], tails: Tails) -> Sequence[Place]:
     """For each session that doesn't only grow at its end: the earliest chunk that a batch brings."""
     earliest: dict[UUID, tuple[datetime, UUID]] = {}
     for batch in batches:
@@ -87,25 +87,26 @@ async def _write(
     tx: Transaction,
     models: Models,
     batches: Sequence[ClientBatch],
-    tails: Mapping[UUID, SessionTail],
+    tails: Tails,
     folds: Mapping[UUID, SessionFold],
-) -> None:
+) -> Tails:
+    """Returns the new ones."""
     people = {batch.session_id: batch.user_id for batch in batches}
-    new_tails, changes = [], []
+    new_tails: dict[UUID, SessionTail] = {}
+    changes = []
     for session_id, fold in folds.items():
         newest, tail = fold.newest, tails.get(session_id)
-        new_tails.append(
-            SessionTail(
-                session_id=session_id,
-                user_id=people[session_id],
-                chunks=fold.new_chunks + (tail.chunks if tail else 0),
-                chunk_id=newest.chunk_id,
-                capture_end_time=newest.capture_end_time,
-                standing=newest.standing,
-            )
+        new_tails[session_id] = SessionTail(
+            session_id=session_id,
+            user_id=people[session_id],
+            chunks=fold.new_chunks + (tail.chunks if tail else 0),
+            chunk_id=newest.chunk_id,
+            capture_end_time=newest.capture_end_time,
+            standing=newest.standing,
         )
         changes.append((session_id, people[session_id], fold.changes()))
-    await sessions.write_tails(tx, new_tails)
+    await sessions.write_tails(tx, new_tails.values())
     await inputs.write(tx, batches, {session_id: fold.stored for session_id, fold in folds.items()})
     await results.write(tx, changes)
     await accounts.write(tx, models, changes)
+    return new_tails

@@ -1,10 +1,11 @@
 """What fusion does with ingest's feed: it fuses client batches and says when a session is settled."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 from libs.common.db.database import Transaction
-from libs.common.feed.handler import FeedEvent, UnknownEvent
+from libs.common.feed.handler import FeedEvent, Read, UnknownEvent
 from libs.common.feed.outbox import OutboxEvent
 from libs.common.people.store import ensure_users
 from libs.common.timestamps import to_datetime
@@ -21,13 +22,23 @@ from services.fusion import events as told
 from services.fusion.fold import ChunkResult, ClientBatch, Models
 from services.fusion.folding import fold_batches
 from services.fusion.reading import client_batch, known_id, session_end, silence
+from services.fusion.records import SessionEnd
 from services.fusion.registry import KnownModels
 from services.fusion.store import sessions, silences
+from services.fusion.store.sessions import SessionTail
 from services.fusion.vocabulary import Modality
 
-Happened = (
-    PredictionsCommitted | SessionStarted | SessionEnded | VoiceSessionRecorded | ModalitySilent | ModalityResumed
-)
+Message = PredictionsCommitted | SessionStarted | SessionEnded | VoiceSessionRecorded | ModalitySilent | ModalityResumed
+
+
+class Happening(NamedTuple):
+    """What an event of ingest's feed is to fusion. `content` is None where only whom it is about matters, and the error
+    where nothing could be made of it.
+    """
+
+    user_id: UUID
+    anonymous_id: str
+    content: ClientBatch | SessionEnd | ModalitySilent | ModalityResumed | Exception | None
 
 
 class IngestHandler:
@@ -39,63 +50,86 @@ class IngestHandler:
     def __init__(self, models: Models) -> None:
         self._known = KnownModels(models)
 
-    def user_of(self, event: bytes) -> UUID | None:
-        return known_id(_content(Event.FromString(event)).user_id)
+    def read(self, event: bytes) -> Read:
+        message = _message(Event.FromString(event))
+        user_id = known_id(message.user_id)
+        return Read(user_id, Happening(user_id, message.anonymous_id, _content(message)))
 
     async def apply(self, tx: Transaction, events: Sequence[FeedEvent]) -> None:
-        happened = [_content(Event.FromString(event.data)) for event in events]
-        batches = [client_batch(one) for one in happened if isinstance(one, PredictionsCommitted)]
-        fused_into = {batch.session_id for batch in batches}
-        ended = {known_id(one.session_id) for one in happened if isinstance(one, SessionEnded)}
-        owners = await sessions.read_owners(tx, fused_into | ended)
-        await _ensure_people(tx, happened, owners.values())
-        fused_before = set(owners)
-        ends = await sessions.read_ends(tx, fused_into - fused_before)
-        fused = iter(zip(batches, await self._fold(tx, batches), strict=True))
+        happened: list[Happening] = [event.content for event in events]
         for one in happened:
-            match one:
-                case PredictionsCommitted():
-                    batch, results = next(fused)
-                    tx.append_to_outbox([OutboxEvent(batch.user_id, told.chunks_fused(batch, results))])
+            if isinstance(one.content, Exception):
+                raise one.content
+        batches = [one.content for one in happened if isinstance(one.content, ClientBatch)]
+        fused_into = {batch.session_id for batch in batches}
+        ended = {one.content.session_id for one in happened if isinstance(one.content, SessionEnd)}
+        tails = await sessions.read_tails(tx, fused_into | ended)
+        await _ensure_people(tx, happened, {tail.user_id for tail in tails.values()})
+        fused_before = set(tails)
+        ends = await sessions.read_ends(tx, fused_into - fused_before)
+        fused = iter(await self._fold(tx, batches, tails))
+        for one in happened:
+            match one.content:
+                case ClientBatch() as batch:
+                    tx.append_to_outbox([OutboxEvent(batch.user_id, told.chunks_fused(batch, next(fused)))])
                     fused_before.add(batch.session_id)
                     if end := ends.pop(batch.session_id, None):
                         tx.append_to_outbox([OutboxEvent(end.user_id, told.session_settled(end))])
-                case SessionEnded():
-                    end = session_end(one)
+                case SessionEnd() as end:
                     await sessions.write_end(tx, end)
                     tx.append_to_outbox([OutboxEvent(end.user_id, told.session_settled(end))])
                     if end.session_id not in fused_before:
                         ends[end.session_id] = end
-                case _:
-                    await _keep_silence(tx, one)
+                case ModalitySilent() | ModalityResumed() as change:
+                    await _keep_silence(tx, change)
 
-    async def _fold(self, tx: Transaction, batches: Sequence[ClientBatch]) -> Sequence[Sequence[ChunkResult]]:
+    async def _fold(
+        self, tx: Transaction, batches: Sequence[ClientBatch], tails: Mapping[UUID, SessionTail]
+    ) -> Sequence[Sequence[ChunkResult]]:
         """What each batch changed. Grouping makes no difference, so batches of two versions are folded one run after
         the other.
         """
         changed: list[Sequence[ChunkResult]] = []
         async for models, run in self._known.runs(tx, batches):
-            changed.extend(await fold_batches(tx, models, run))
+            of_run, tails = await fold_batches(tx, models, run, tails)
+            changed.extend(of_run)
         return changed
 
 
-async def _ensure_people(tx: Transaction, happened: Sequence[Happened], known: Collection[UUID]) -> None:
-    people = {known_id(one.user_id): one.anonymous_id for one in happened}
+def _content(
+    message: Message,
+) -> ClientBatch | SessionEnd | ModalitySilent | ModalityResumed | Exception | None:
+    try:
+        match message:
+            case PredictionsCommitted():
+                return client_batch(message)
+            case SessionEnded():
+                return session_end(message)
+            case ModalitySilent() | ModalityResumed():
+                return message
+            case _:
+                return None
+    except Exception as error:  # raised when the event is applied: it parks one person, and stops nobody else
+        return error
+
+
+async def _ensure_people(tx: Transaction, happened: Sequence[Happening], known: Collection[UUID]) -> None:
+    people = {one.user_id: one.anonymous_id for one in happened}
     for user_id in known:
         people.pop(user_id, None)
     if people:
         await ensure_users(tx, people)
 
 
-async def _keep_silence(tx: Transaction, one: Happened) -> None:
+async def _keep_silence(tx: Transaction, one: ModalitySilent | ModalityResumed) -> None:
     if isinstance(one, ModalitySilent):
         await silences.begin(tx, UUID(one.session_id), UUID(one.user_id), silence(one))
-    elif isinstance(one, ModalityResumed):
+    else:
         since_time, resume_time = to_datetime(one.since_time), to_datetime(one.resume_time)
         await silences.end(tx, UUID(one.session_id), Modality(one.modality), since_time, resume_time)
 
 
-def _content(event: Event) -> Happened:
+def _message(event: Event) -> Message:
     match event.WhichOneof("event"):
         case "predictions_committed":
             return event.predictions_committed

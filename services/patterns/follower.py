@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from libs.common.db.database import Transaction
-from libs.common.feed.handler import FeedEvent, UnknownEvent
+from libs.common.feed.handler import FeedEvent, Read, UnknownEvent
 from quietus.fusion.v1.events_pb2 import Event as FusionEvent
 from quietus.ingest.v1.events_pb2 import Event as IngestEvent
 from services.patterns.reading import chunk_features, fused
@@ -19,11 +19,12 @@ class FusionHandler:
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
 
-    def user_of(self, event: bytes) -> UUID:
-        return _person(FusionEvent.FromString(event))[0]
+    def read(self, event: bytes) -> Read:
+        told = FusionEvent.FromString(event)
+        return Read(_person(told)[0], told)
 
     async def apply(self, tx: Transaction, events: Sequence[FeedEvent]) -> None:
-        told = [FusionEvent.FromString(event.data) for event in events]
+        told: list[FusionEvent] = [event.content for event in events]
         names = await lock_people(tx, dict(_person(one) for one in told))
         arrivals = [Arrival(fused(one), event.data) for one, event in zip(told, events, strict=True)]
         await self._gate.fused_arrived(tx, arrivals, names)
@@ -35,11 +36,12 @@ class IngestHandler:
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
 
-    def user_of(self, event: bytes) -> UUID:
-        return _person(IngestEvent.FromString(event))[0]
+    def read(self, event: bytes) -> Read:
+        told = IngestEvent.FromString(event)
+        return Read(_person(told)[0], told)
 
     async def apply(self, tx: Transaction, events: Sequence[FeedEvent]) -> None:
-        told = [IngestEvent.FromString(event.data) for event in events]
+        told: list[IngestEvent] = [event.content for event in events]
         names = await lock_people(tx, dict(_person(one) for one in told))
         await keep_ingested(tx, [fact for one in told if (fact := _ingested(one)) is not None])
         await self._gate.facts_arrived(tx, names)

@@ -1,10 +1,11 @@
 """Events as fusion and patterns send them."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from libs.common.db.database import Database
-from libs.common.feed.handler import FeedEvent
+from libs.common.feed.handler import FeedHandler, read_event
 from libs.common.timestamps import to_timestamp
 from quietus.common.v1.types_pb2 import MODALITY_AUDIO
 from quietus.fusion.v1 import events_pb2 as fusion_events
@@ -75,10 +76,13 @@ def assessed(minute: int, level: Level, score: float, *, person: UUID = PERSON, 
 
 
 async def follow_fusion(database: Database, *events: bytes) -> None:
-    async with database.transaction() as tx:
-        await FusionHandler(POLICY).apply(tx, [FeedEvent(1, i, event, START) for i, event in enumerate(events)])
+    await _follow(database, FusionHandler(POLICY), events)
 
 
 async def follow_patterns(database: Database, *events: bytes) -> None:
+    await _follow(database, PatternsHandler(POLICY), events)
+
+
+async def _follow(database: Database, handler: FeedHandler, events: Sequence[bytes]) -> None:
     async with database.transaction() as tx:
-        await PatternsHandler(POLICY).apply(tx, [FeedEvent(1, i, event, START) for i, event in enumerate(events)])
+        await handler.apply(tx, [read_event(handler, 1, i, event, START) for i, event in enumerate(events)])

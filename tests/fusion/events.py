@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from libs.common.db.database import Database
-from libs.common.feed.handler import FeedEvent
+from libs.common.feed.handler import read_event
 from libs.common.timestamps import to_timestamp
 from quietus.common.v1.feed_pb2 import FeedPayload
 from quietus.common.v1.types_pb2 import Emotion, EmotionDistribution, RiskLevel
@@ -156,7 +156,7 @@ async def apply(database: Database, models: Models | IngestHandler, *groups: Seq
     """Each group in a transaction of its own, as the follower does."""
     handler = models if isinstance(models, IngestHandler) else IngestHandler(models)
     for position, group in enumerate(groups, start=1):
-        events = [FeedEvent(position, index, data, datetime.now(UTC)) for index, data in enumerate(group)]
+        events = [read_event(handler, position, index, data, datetime.now(UTC)) for index, data in enumerate(group)]
         async with database.transaction() as tx:
             await handler.apply(tx, events)
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from libs.common.db.database import Database
-from libs.common.feed.handler import FeedEvent
+from libs.common.feed.handler import read_event
 from libs.common.timestamps import to_timestamp
 from quietus.alerts.v1 import alerts_pb2 as alerts
 from quietus.alerts.v1.events_pb2 import AlertChanged, CaseClosed, Event
@@ -55,4 +55,4 @@ async def follow_alerts(database: Database, *events: bytes) -> None:
     """In one transaction, as the follower does."""
     handler = AlertsHandler()
     async with database.transaction() as tx:
-        await handler.apply(tx, [FeedEvent(1, index, data, CLOSED) for index, data in enumerate(events)])
+        await handler.apply(tx, [read_event(handler, 1, index, data, CLOSED) for index, data in enumerate(events)])

@@ -198,7 +198,7 @@ async def test_a_voice_session_as_a_whole_changes_nothing_but_whom_fusion_knows(
 ) -> None:
     person = str(uuid4())
     event = Event(voice_session_recorded=VoiceSessionRecorded(user_id=person, anonymous_id="anon_voice"))
-    assert str(IngestHandler(models).user_of(event.SerializeToString())) == person
+    assert str(IngestHandler(models).read(event.SerializeToString()).user_id) == person
     await apply(database, models, [event.SerializeToString()])
     assert [row["anonymous_id"] for row in await table(database, "users")] == ["anon_voice"]
     assert await told(database) == []
@@ -234,7 +234,7 @@ async def test_silences_are_kept_until_they_are_over(database: Database, models:
 
 async def test_an_unknown_kind_stops(models: Models, database: Database) -> None:
     with pytest.raises(UnknownEvent):
-        IngestHandler(models).user_of(Event().SerializeToString())
+        IngestHandler(models).read(Event().SerializeToString())
     with pytest.raises(UnknownEvent):
         await apply(database, models, [Event().SerializeToString()])
 

@@ -104,7 +104,7 @@ async def test_old_cases_go_with_the_inputs_of_their_months(database: Database) 
 
 async def test_what_isnt_known_stops_or_parks(database: Database) -> None:
     with pytest.raises(UnknownEvent):
-        AlertsHandler().user_of(Event().SerializeToString())
+        AlertsHandler().read(Event().SerializeToString())
     for unknown in (alerts.RESOLUTION_REASON_UNSPECIFIED, 77):
         with pytest.raises(ValueError, match=r"."):
             await follow_alerts(database, closed(1, unknown))

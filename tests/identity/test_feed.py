@@ -59,7 +59,7 @@ async def backfilled(client: Client) -> list[Event]:
 
 def of_person(events: Sequence[Event], user_id: UUID) -> list[Event]:
     handler = IdentityHandler()
-    return [event for event in events if handler.user_of(event.SerializeToString()) == user_id]
+    return [event for event in events if handler.read(event.SerializeToString()).user_id == user_id]
 
 
 async def test_the_feed_tells_a_life_in_order(client: Client) -> None:

@@ -5,7 +5,7 @@ from itertools import permutations
 from uuid import UUID, uuid4
 
 from libs.common.db.database import Database
-from libs.common.feed.handler import FeedEvent
+from libs.common.feed.handler import FeedEvent, read_event
 from libs.common.timestamps import to_timestamp
 from quietus.identity.v1.events_pb2 import ConsentChanged, Event
 from services.ingest.app import handlers
@@ -18,7 +18,7 @@ def changed(user_id: UUID, research: bool, at: datetime) -> FeedEvent:
     change = ConsentChanged(
         user_id=str(user_id), anonymous_id=f"p_{user_id.hex}", research=research, event_time=to_timestamp(at)
     )
-    return FeedEvent(1, 0, Event(consent_changed=change).SerializeToString(), NOW)
+    return read_event(handlers()["identity"], 1, 0, Event(consent_changed=change).SerializeToString(), NOW)
 
 
 async def follow(database: Database, *events: FeedEvent) -> None:

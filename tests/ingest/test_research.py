@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.common.db.database import AnyRow
-from libs.common.feed.handler import FeedEvent
+from libs.common.feed.handler import read_event
 from libs.common.rpc.errors import AppError
 from libs.common.timestamps import to_timestamp
 from quietus.common.v1.feed_pb2 import FeedPartition, GetFeedResponse
@@ -66,9 +66,10 @@ async def consent(suite: Suite, person: Person, granted: bool = True, seconds: i
         research=granted,
         event_time=to_timestamp(NOW + timedelta(seconds=seconds)),
     )
-    event = FeedEvent(1, 0, Event(consent_changed=changed).SerializeToString(), NOW)
+    handler = handlers()["identity"]
+    event = read_event(handler, 1, 0, Event(consent_changed=changed).SerializeToString(), NOW)
     async with suite.database.transaction() as tx:
-        await handlers()["identity"].apply(tx, [event])
+        await handler.apply(tx, [event])
 
 
 async def recorded(suite: Suite, chunks: int = 20, months: Months = MONTHS) -> tuple[Person, UUID]:

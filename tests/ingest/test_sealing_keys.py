@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from libs.common.db.database import Database
-from libs.common.feed.handler import FeedEvent
+from libs.common.feed.handler import FeedEvent, read_event
 from libs.common.timestamps import to_timestamp
 from quietus.identity.v1.events_pb2 import Event, PublicKeyRegistered
 from quietus_edge.sealing import SealingKey, key_id_of, unseal
@@ -31,7 +31,7 @@ def registered(user_id: UUID, key_id: str, at: datetime = NOW) -> FeedEvent:
         public_key=PUBLIC_KEY,
         event_time=to_timestamp(at),
     )
-    return FeedEvent(1, 0, Event(public_key_registered=event).SerializeToString(), at)
+    return read_event(handlers()["identity"], 1, 0, Event(public_key_registered=event).SerializeToString(), at)
 
 
 async def known(database: Database, *user_ids: UUID) -> dict[UUID, SealingKey]:

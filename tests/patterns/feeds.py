@@ -7,7 +7,7 @@ from uuid import UUID
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from libs.common.db.database import Database
-from libs.common.feed.handler import FeedEvent, FeedHandler
+from libs.common.feed.handler import FeedHandler, read_event
 from libs.common.timestamps import to_timestamp
 from quietus.common.v1.feed_pb2 import FeedPayload
 from quietus.common.v1.types_pb2 import EMOTION_HAPPY, EMOTION_SAD, EmotionDistribution, RiskLevel
@@ -143,7 +143,7 @@ def _result(chunk: Chunk, session: int) -> fusion.FusionResult:
 async def apply(database: Database, handler: FeedHandler, events: Sequence[bytes]) -> None:
     """As a follower does: one transaction for what came together."""
     async with database.transaction() as tx:
-        await handler.apply(tx, [FeedEvent(1, index, data, START) for index, data in enumerate(events)])
+        await handler.apply(tx, [read_event(handler, 1, index, data, START) for index, data in enumerate(events)])
 
 
 async def rows_of(database: Database) -> dict[str, list[str]]:

@@ -133,7 +133,7 @@ async def test_an_event_of_a_kind_that_is_not_known_stops(database: Database) ->
     for handler in (HANDLERS["fusion"], HANDLERS["ingest"]):
         unknown = b"\x9a\x06\x00"  # field 99
         with pytest.raises(UnknownEvent):
-            handler.user_of(unknown)
+            handler.read(unknown)
         with pytest.raises(UnknownEvent):
             await apply(database, handler, [unknown])
 
@@ -147,8 +147,8 @@ async def test_a_voice_session_as_a_whole_changes_nothing_but_whom_patterns_know
 
 async def test_a_person_is_named_by_every_event(database: Database) -> None:
     for one in (Batch(3, 1, 1, [Chunk(1)]), End(3, 1)):
-        assert HANDLERS["ingest"].user_of(from_ingest(one)) == user_id(3)
-        assert HANDLERS["fusion"].user_of(from_fusion(one)) == user_id(3)
+        assert HANDLERS["ingest"].read(from_ingest(one)).user_id == user_id(3)
+        assert HANDLERS["fusion"].read(from_fusion(one)).user_id == user_id(3)
     assert FusionEvent.FromString(from_fusion(End(3, 1))).HasField("session_settled")
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
@@ -11,17 +11,16 @@ from libs.common import failpoints
 from libs.common.db.database import Database, Transaction
 from libs.common.feed.cursor import CursorMovedError, move_cursor
 from libs.common.feed.failure import Fault, fault_of, reason_to_park
-from libs.common.feed.handler import FeedHandler, UnknownEvent
+from libs.common.feed.handler import FeedHandler
 from libs.common.feed.inbox import ReceivedEvent
-from libs.common.feed.parked import BEHIND, park, parked_among
-from libs.common.feed.stop import FeedStoppedError
+from libs.common.feed.parked import BEHIND, count_parked, park, parked_among
 
 _ATTEMPTS: Final = 3
 
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Applier:
     """For one partition of one source."""
 
@@ -29,18 +28,19 @@ class Applier:
     source: str
     partition: int
     handler: FeedHandler
+    # Where the cursor stood when nothing of the source was parked. Whoever parks moves the cursor, so that nothing is
+    # for as long as it stands there.
+    _nothing_parked_at: int | None = field(default=None, init=False)
 
     async def apply(self, events: Sequence[ReceivedEvent], expected: int, position: int) -> int:
         """Applies the events and moves the cursor from expected to position; returns how many events were parked.
 
         What fails three times together is applied event by event, and only what fails then is parked.
-        Raises CursorMovedError, FeedStoppedError for an event of an unknown kind, and AppError UNAVAILABLE.
+        Raises CursorMovedError, and AppError UNAVAILABLE.
         """
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return await self._apply_together(events, expected, position)
-            except UnknownEvent:
-                raise FeedStoppedError("UNKNOWN_EVENT") from None
             except CursorMovedError:
                 raise
             except Exception as error:
@@ -60,12 +60,18 @@ class Applier:
         failpoints.hit("follower.after_commit")
 
     async def _apply_together(self, events: Sequence[ReceivedEvent], expected: int, position: int) -> int:
+        behind: Sequence[ReceivedEvent] = ()
         async with self._transaction(expected, position) as tx:
-            parked = await parked_among(tx, self.source, {received.person for received in events})
-            behind = [received for received in events if received.person in parked] if parked else []
-            await park(tx, self.source, self.partition, behind, BEHIND)
-            if len(behind) < len(events):
-                await self.handler.apply(tx, [each.event for each in events if not parked or each.person not in parked])
+            nothing_parked = self._nothing_parked_at == expected
+            if not nothing_parked:
+                parked = await parked_among(tx, self.source, {received.person for received in events})
+                nothing_parked = not parked and await count_parked(tx, self.source) == 0
+                behind = [received for received in events if received.person in parked]
+                await park(tx, self.source, self.partition, behind, BEHIND)
+                events = [received for received in events if received.person not in parked]
+            if events:
+                await self.handler.apply(tx, [received.event for received in events])
+        self._nothing_parked_at = position if nothing_parked else None
         return len(behind)
 
     async def _apply_one_by_one(self, events: Sequence[ReceivedEvent], expected: int, position: int) -> int:
@@ -85,8 +91,6 @@ class Applier:
         try:
             async with tx.savepoint():
                 await self.handler.apply(tx, [received.event])
-        except UnknownEvent:
-            raise FeedStoppedError("UNKNOWN_EVENT") from None
         except Exception as error:
             if fault_of(error, connection_lost=tx.driver.is_closed()) is not Fault.EVENT:
                 raise

@@ -45,7 +45,7 @@ async def _fill(source: Source, applier: Applier, own_feed: OwnFeed, feed_id: UU
                 filling = True
             if not response.payload:
                 return await _finish(applier, feed_id, response.feed_id, response.through_position)
-            batch = read_payload(response.payload, 0, utc_now(), applier.handler.user_of, index)
+            batch = read_payload(response.payload, 0, utc_now(), applier.handler.read, index)
             await applier.apply(batch.events, FILLING, FILLING)
             index += len(batch.events)
     finally:

@@ -8,7 +8,7 @@ import structlog
 
 from libs.common.db.database import Database
 from libs.common.feed.apply import Applier
-from libs.common.feed.handler import FeedEvent, FeedHandler, UnknownEvent
+from libs.common.feed.handler import FeedEvent, FeedHandler, Read, UnknownEvent
 from libs.common.feed.partition import PartitionFollower
 from libs.common.feed.source import Credentials, Source
 from libs.common.observability.metrics import Metrics
@@ -17,7 +17,7 @@ from libs.common.rpc.errors import AppError
 from quietus_edge.errors import reason_of
 from quietus_edge.retry import Backoff
 
-__all__ = ["FeedEvent", "FeedHandler", "Follower", "UnknownEvent"]
+__all__ = ["FeedEvent", "FeedHandler", "Follower", "Read", "UnknownEvent"]
 
 MAX_EVENTS_PER_TRANSACTION: Final = 2000
 

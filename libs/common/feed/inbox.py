@@ -10,7 +10,7 @@ from uuid import UUID
 
 from google.protobuf.message import DecodeError
 
-from libs.common.feed.handler import FeedEvent, UnknownEvent
+from libs.common.feed.handler import FeedEvent, Read, UnknownEvent
 from libs.common.feed.stop import FeedStoppedError
 from quietus.common.v1.feed_pb2 import FeedPayload
 
@@ -39,15 +39,15 @@ def read_payload(
     payload: bytes,
     position: int,
     commit_time: datetime,
-    user_of: Callable[[bytes], UUID | None],
+    read: Callable[[bytes], Read],
     first_index: int = 0,
 ) -> ReceivedBatch:
     """Raises FeedStoppedError when any of it can't be read: nothing of such a batch is applied."""
     try:
-        events = [
-            ReceivedEvent(user_of(data) or NOBODY, FeedEvent(position, index, data, commit_time))
-            for index, data in enumerate(FeedPayload.FromString(payload).events, first_index)
-        ]
+        events = []
+        for index, data in enumerate(FeedPayload.FromString(payload).events, first_index):
+            user_id, content = read(data)
+            events.append(ReceivedEvent(user_id or NOBODY, FeedEvent(position, index, data, commit_time, content)))
     except UnknownEvent:
         raise FeedStoppedError("UNKNOWN_EVENT") from None
     except (DecodeError, ValueError):

@@ -6,7 +6,6 @@ from datetime import datetime
 from uuid import UUID
 
 from libs.common.db.database import Transaction
-from libs.common.feed.handler import FeedEvent
 from libs.common.feed.inbox import ReceivedEvent
 
 BEHIND = "behind an earlier event of the same person"
@@ -51,7 +50,10 @@ class ParkedPerson:
 @dataclass(frozen=True, slots=True)
 class ParkedEvent:
     partition: int
-    event: FeedEvent
+    position: int
+    index: int
+    event: bytes
+    commit_time: datetime
 
 
 async def parked_among(tx: Transaction, source: str, people: Collection[UUID]) -> set[UUID]:
@@ -94,8 +96,7 @@ async def lock_first(tx: Transaction, source: str, person: UUID) -> ParkedEvent 
     row = await tx.fetch_one(_LOCK_FIRST, {"source": source, "person": person})
     if row is None:
         return None
-    partition, position, index, event, commit_time = row
-    return ParkedEvent(partition, FeedEvent(position, index, event, commit_time))
+    return ParkedEvent(*row)
 
 
 async def unpark(tx: Transaction, source: str, parked: ParkedEvent) -> None:
@@ -108,5 +109,4 @@ async def give_reason(tx: Transaction, source: str, parked: ParkedEvent, reason:
 
 
 def _key(source: str, parked: ParkedEvent) -> dict[str, str | int]:
-    event = parked.event
-    return {"source": source, "partition": parked.partition, "position": event.position, "index": event.index}
+    return {"source": source, "partition": parked.partition, "position": parked.position, "index": parked.index}

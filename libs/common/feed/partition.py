@@ -109,8 +109,8 @@ class PartitionFollower:
                 if response.position != position:
                     raise FeedStoppedError("FEED_GAP")
                 commit_time = to_datetime(response.commit_time)
-                user_of = self._applier.handler.user_of
-                await inbox.put(read_payload(response.payload, position, commit_time, user_of))
+                read = self._applier.handler.read
+                await inbox.put(read_payload(response.payload, position, commit_time, read))
         except Exception as error:
             inbox.end(error)
         else:

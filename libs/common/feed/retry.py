@@ -5,7 +5,7 @@ from uuid import UUID
 
 from libs.common.db.database import Database
 from libs.common.feed.failure import Fault, fault_of, reason_to_park
-from libs.common.feed.handler import FeedHandler
+from libs.common.feed.handler import FeedHandler, read_event
 from libs.common.feed.parked import ParkedEvent, first_of_each_person, give_reason, lock_first, unpark
 
 
@@ -41,7 +41,8 @@ async def _retry_person(database: Database, source: str, handler: FeedHandler, p
                 parked = await lock_first(tx, source, person)
                 if parked is None:
                     return count, True
-                await handler.apply(tx, [parked.event])
+                event = read_event(handler, parked.position, parked.index, parked.event, parked.commit_time)
+                await handler.apply(tx, [event])
                 await unpark(tx, source, parked)
         except Exception as error:
             if parked is None or fault_of(error) is not Fault.EVENT:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from libs.common.db.database import Transaction
-from libs.common.feed.handler import FeedEvent, UnknownEvent
+from libs.common.feed.handler import FeedEvent, Read, UnknownEvent
 from libs.common.people import store
 from libs.common.timestamps import to_datetime
 from quietus.common.v1.options_pb2 import ROLE_USER
@@ -22,38 +22,23 @@ class IdentityHandler:
     """A FeedHandler. A slice that keeps sealing keys overrides `public_key_registered`, one that exports for research
     `consent_changed`."""
 
-    def user_of(self, event: bytes) -> UUID | None:
-        happened = Event.FromString(event)
-        match happened.WhichOneof("event"):
-            case "user_created":
-                return UUID(happened.user_created.user_id)
-            case "public_key_registered":
-                return UUID(happened.public_key_registered.user_id)
-            case "care_assigned":
-                return UUID(happened.care_assigned.user_id)
-            case "care_ended":
-                return UUID(happened.care_ended.user_id)
-            case "consent_changed":
-                return UUID(happened.consent_changed.user_id)
-            case _:
-                raise UnknownEvent
+    def read(self, event: bytes) -> Read:
+        happened = _content(Event.FromString(event))
+        return Read(UUID(happened.user_id), happened)
 
     async def apply(self, tx: Transaction, events: Sequence[FeedEvent]) -> None:
         for event in events:
-            happened = Event.FromString(event.data)
-            match happened.WhichOneof("event"):
-                case "user_created":
-                    await self.user_created(tx, happened.user_created)
-                case "public_key_registered":
-                    await self.public_key_registered(tx, happened.public_key_registered)
-                case "care_assigned":
-                    await self.care_assigned(tx, happened.care_assigned)
-                case "care_ended":
-                    await self.care_ended(tx, happened.care_ended)
-                case "consent_changed":
-                    await self.consent_changed(tx, happened.consent_changed)
-                case _:
-                    raise UnknownEvent
+            match event.content:
+                case UserCreated() as created:
+                    await self.user_created(tx, created)
+                case PublicKeyRegistered() as registered:
+                    await self.public_key_registered(tx, registered)
+                case CareAssigned() as assigned:
+                    await self.care_assigned(tx, assigned)
+                case CareEnded() as ended:
+                    await self.care_ended(tx, ended)
+                case ConsentChanged() as changed:
+                    await self.consent_changed(tx, changed)
 
     async def user_created(self, tx: Transaction, created: UserCreated) -> None:
         """Only of people who are monitored: a slice has nothing to keep of others."""
@@ -76,3 +61,19 @@ class IdentityHandler:
 
     async def care_ended(self, tx: Transaction, ended: CareEnded) -> None:
         await store.end_care(tx, UUID(ended.counselor_id), UUID(ended.user_id))
+
+
+def _content(event: Event) -> UserCreated | PublicKeyRegistered | CareAssigned | CareEnded | ConsentChanged:
+    match event.WhichOneof("event"):
+        case "user_created":
+            return event.user_created
+        case "public_key_registered":
+            return event.public_key_registered
+        case "care_assigned":
+            return event.care_assigned
+        case "care_ended":
+            return event.care_ended
+        case "consent_changed":
+            return event.consent_changed
+        case _:
+            raise UnknownEvent

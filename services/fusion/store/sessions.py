@@ -1,6 +1,6 @@
 """session_states and session_ends, both by session_id."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -74,12 +74,13 @@ class SessionTail:
         return (self.capture_end_time, self.chunk_id)
 
 
-async def read_tails(tx: Transaction, session_ids: Sequence[UUID]) -> Mapping[UUID, SessionTail]:
+async def read_tails(tx: Transaction, session_ids: Collection[UUID]) -> Mapping[UUID, SessionTail]:
+    """Of those of which something is fused."""
     rows = await tx.driver.fetch("SELECT * FROM session_states WHERE session_id = ANY($1::uuid[])", session_ids)
     return {row["session_id"]: _tail_in(row) for row in rows}
 
 
-async def write_tails(tx: Transaction, tails: Sequence[SessionTail]) -> None:
+async def write_tails(tx: Transaction, tails: Iterable[SessionTail]) -> None:
     await tx.driver.executemany(_UPSERT, [row_of(tail) for tail in tails])
 
 
@@ -92,14 +93,6 @@ async def write_end(tx: Transaction, end: SessionEnd) -> None:
         end.end_time,
         end.receive_time,
     )
-
-
-async def read_owners(tx: Transaction, session_ids: Collection[UUID]) -> Mapping[UUID, UUID]:
-    """The people of those of which something is fused."""
-    rows = await tx.driver.fetch(
-        "SELECT session_id, user_id FROM session_states WHERE session_id = ANY($1)", session_ids
-    )
-    return {row["session_id"]: row["user_id"] for row in rows}
 
 
 async def read_ends(tx: Transaction, session_ids: Collection[UUID]) -> dict[UUID, SessionEnd]:

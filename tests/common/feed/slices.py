@@ -9,7 +9,7 @@ from uuid import UUID
 
 from libs.common.db.database import Database, Transaction
 from libs.common.feed.backfill import BackfillSource
-from libs.common.feed.follower import FeedEvent, Follower, UnknownEvent
+from libs.common.feed.follower import FeedEvent, Follower, Read, UnknownEvent
 from libs.common.feed.outbox import OutboxEvent
 from libs.common.feed.servicer import FeedServicer
 from libs.common.feed.tail import Tail
@@ -67,16 +67,16 @@ class Ledger:
         self.poisonous = {POISON}
         self.on_apply: Callable[[], None] = lambda: None
 
-    def user_of(self, data: bytes) -> UUID | None:
+    def read(self, data: bytes) -> Read:
         person, value = json.loads(data)
         if value == UNKNOWN:
             raise UnknownEvent
-        return UUID(person)
+        return Read(UUID(person), value)
 
     async def apply(self, tx: Transaction, events: Sequence[FeedEvent]) -> None:
         self.on_apply()
         for each in events:
-            person, value = json.loads(each.data)
+            person, value = json.loads(each.data)[0], each.content
             tx.append_to_outbox([OutboxEvent(UUID(person), each.data)])
             await tx.execute(_ADD, {"source": self.source, "user_id": UUID(person), "value": value})
             if value in self.poisonous:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from libs.common.feed.handler import UnknownEvent
+from libs.common.feed.handler import FeedEvent, Read, UnknownEvent
 from libs.common.feed.inbox import NOBODY, Inbox, ReceivedBatch, read_payload
 from libs.common.feed.stop import FeedStoppedError
 from quietus.common.v1.feed_pb2 import FeedPayload
@@ -17,7 +17,7 @@ PERSON = UUID(int=1)
 
 def batch(position: int, events: int = 1, size: int = 10) -> ReceivedBatch:
     payload = FeedPayload(events=[b""] * events).SerializeToString()
-    read = read_payload(payload, position, NOW, lambda _: PERSON)
+    read = read_payload(payload, position, NOW, lambda _: Read(PERSON, None))
     return ReceivedBatch(read.position, read.commit_time, read.events, size)
 
 
@@ -54,23 +54,23 @@ async def test_a_full_inbox_makes_the_stream_wait() -> None:
 
 
 def test_reads_whom_each_event_is_about() -> None:
-    people = {b"a": PERSON, b"b": None}
+    said = {b"a": Read(PERSON, "A"), b"b": Read(None, "B")}
     payload = FeedPayload(events=[b"a", b"b"]).SerializeToString()
-    read = read_payload(payload, 7, NOW, people.__getitem__, first_index=3)
-    assert [(each.person, each.event.position, each.event.index, each.event.data) for each in read.events] == [
-        (PERSON, 7, 3, b"a"),
-        (NOBODY, 7, 4, b"b"),
+    read = read_payload(payload, 7, NOW, said.__getitem__, first_index=3)
+    assert list(read.events) == [
+        (PERSON, FeedEvent(7, 3, b"a", NOW, "A")),
+        (NOBODY, FeedEvent(7, 4, b"b", NOW, "B")),
     ]
 
 
 def test_says_why_it_cannot_read() -> None:
-    def unknown(_: bytes) -> UUID | None:
+    def unknown(_: bytes) -> Read:
         raise UnknownEvent
 
     payload = FeedPayload(events=[b"a"]).SerializeToString()
     with pytest.raises(FeedStoppedError, match="UNKNOWN_EVENT"):
         read_payload(payload, 1, NOW, unknown)
     with pytest.raises(FeedStoppedError, match="UNREADABLE_BATCH"):
-        read_payload(b"\xff\xff", 1, NOW, lambda _: None)
+        read_payload(b"\xff\xff", 1, NOW, lambda _: Read(None, None))
     with pytest.raises(FeedStoppedError, match="UNREADABLE_BATCH"):
-        read_payload(payload, 1, NOW, lambda data: UUID(data.decode()))
+        read_payload(payload, 1, NOW, lambda data: Read(UUID(data.decode()), None))

@@ -36,7 +36,7 @@ def received(batches: Told) -> list[ReceivedBatch]:
     ledger = Ledger()
     payloads = [FeedPayload(events=[event(*each).event for each in batch]) for batch in batches]
     return [
-        read_payload(payload.SerializeToString(), position, NOW, ledger.user_of)
+        read_payload(payload.SerializeToString(), position, NOW, ledger.read)
         for position, payload in enumerate(payloads, 1)
     ]
 

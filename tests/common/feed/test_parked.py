@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -10,7 +11,8 @@ import pytest
 from libs.common.clock import utc_now
 from libs.common.feed.apply import Applier
 from libs.common.feed.cli import parked_main
-from libs.common.feed.inbox import read_payload
+from libs.common.feed.cursor import Cursor, CursorMovedError, create_cursor
+from libs.common.feed.inbox import ReceivedBatch, read_payload
 from libs.common.feed.outbox import partition_of
 from libs.common.feed.parked import BEHIND, lock_first, unpark
 from libs.common.feed.retry import Retried, retry_parked
@@ -95,7 +97,7 @@ async def test_a_follower_waits_for_a_retry_before_it_parks_behind(slices: Slice
         pass
     applier = Applier(slices.follower, "ingest", partition, Ledger())
     payload = FeedPayload(events=[event(BAD, 9).event]).SerializeToString()
-    next_batch = read_payload(payload, 3, utc_now(), Ledger().user_of)
+    next_batch = read_payload(payload, 3, utc_now(), Ledger().read)
     async with slices.follower.transaction() as tx:
         while (first := await lock_first(tx, "ingest", BAD)) is not None:
             await unpark(tx, "ingest", first)
@@ -103,6 +105,24 @@ async def test_a_follower_waits_for_a_retry_before_it_parks_behind(slices: Slice
         await slices.until("SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
     assert await applying == 0
     assert await parked(slices) == []
+
+
+async def test_a_follower_that_knew_of_nothing_parked_sees_what_another_one_parked(slices: Slices) -> None:
+    def batch(position: int, value: int) -> ReceivedBatch:
+        payload = FeedPayload(events=[event(BAD, value).event]).SerializeToString()
+        return read_payload(payload, position, utc_now(), Ledger().read)
+
+    mended = Ledger()
+    mended.poisonous.clear()
+    one, other = (Applier(slices.follower, "ingest", 0, ledger) for ledger in (mended, Ledger()))
+    async with slices.follower.transaction() as tx:
+        await create_cursor(tx, "ingest", 0, Cursor(UUID(int=1), 0))
+    assert await one.apply(batch(1, 7).events, expected=0, position=1) == 0
+    assert await other.apply(batch(2, POISON).events, expected=1, position=2) == 1
+    with pytest.raises(CursorMovedError):
+        await one.apply(batch(2, POISON).events, expected=1, position=2)
+    assert await one.apply(batch(3, 8).events, expected=2, position=3) == 1
+    assert [position for position, _ in await parked(slices)] == [2, 3]
 
 
 async def test_an_outage_parks_nobody(slices: Slices) -> None:

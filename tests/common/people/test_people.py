@@ -7,7 +7,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from libs.common.db.database import Database
-from libs.common.feed.handler import FeedEvent, UnknownEvent
+from libs.common.feed.handler import UnknownEvent, read_event
 from libs.common.people import Access, Person, ensure_user
 from libs.common.people.follower import IdentityHandler
 from libs.common.rpc.caller import Caller
@@ -90,11 +90,13 @@ def access(database: Database) -> Access:
 
 
 async def follow(database: Database, *events: Event) -> None:
+    handler = IdentityHandler()
     batch = [
-        FeedEvent(position, 0, event.SerializeToString(), datetime.now(UTC)) for position, event in enumerate(events, 1)
+        read_event(handler, position, 0, event.SerializeToString(), datetime.now(UTC))
+        for position, event in enumerate(events, 1)
     ]
     async with database.transaction() as tx:
-        await IdentityHandler().apply(tx, batch)
+        await handler.apply(tx, batch)
 
 
 async def rows(database: Database, statement: str) -> list[tuple[object, ...]]:
@@ -126,12 +128,12 @@ async def test_care_begins_and_ends(database: Database) -> None:
 
 @pytest.mark.parametrize("event", [CREATED, CARED_FOR, LEFT_ALONE, KEY_REGISTERED, CONSENTED])
 def test_every_event_is_about_its_person(event: Event) -> None:
-    assert IdentityHandler().user_of(event.SerializeToString()) == PERSON.user_id
+    assert IdentityHandler().read(event.SerializeToString()).user_id == PERSON.user_id
 
 
 async def test_unknown_kind_stops(database: Database) -> None:
     with pytest.raises(UnknownEvent):
-        IdentityHandler().user_of(b"")
+        IdentityHandler().read(b"")
     with pytest.raises(UnknownEvent):
         await follow(database, CREATED, Event())
     assert await rows(database, "SELECT * FROM users") == []
