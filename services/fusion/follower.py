@@ -18,8 +18,8 @@ from quietus.ingest.v1.events_pb2 import (
     SessionStarted,
     VoiceSessionRecorded,
 )
-from services.fusion import events as told
-from services.fusion.fold import ChunkResult, ClientBatch, Models
+from services.fusion.events import session_settled
+from services.fusion.fold import ClientBatch, Models
 from services.fusion.folding import fold_batches
 from services.fusion.reading import client_batch, known_id, session_end, silence
 from services.fusion.records import SessionEnd
@@ -67,17 +67,17 @@ class IngestHandler:
         await _ensure_people(tx, happened, {tail.user_id for tail in tails.values()})
         fused_before = set(tails)
         ends = await sessions.read_ends(tx, fused_into - fused_before)
-        fused = iter(await self._fold(tx, batches, tails))
+        events_of_batches = iter(await self._fold(tx, batches, tails))
         for one in happened:
             match one.content:
                 case ClientBatch() as batch:
-                    tx.append_to_outbox([OutboxEvent(batch.user_id, told.chunks_fused(batch, next(fused)))])
+                    tx.append_to_outbox([OutboxEvent(batch.user_id, next(events_of_batches))])
                     fused_before.add(batch.session_id)
                     if end := ends.pop(batch.session_id, None):
-                        tx.append_to_outbox([OutboxEvent(end.user_id, told.session_settled(end))])
+                        tx.append_to_outbox([OutboxEvent(end.user_id, session_settled(end))])
                 case SessionEnd() as end:
                     await sessions.write_end(tx, end)
-                    tx.append_to_outbox([OutboxEvent(end.user_id, told.session_settled(end))])
+                    tx.append_to_outbox([OutboxEvent(end.user_id, session_settled(end))])
                     if end.session_id not in fused_before:
                         ends[end.session_id] = end
                 case ModalitySilent() | ModalityResumed() as change:
@@ -85,15 +85,15 @@ class IngestHandler:
 
     async def _fold(
         self, tx: Transaction, batches: Sequence[ClientBatch], tails: Mapping[UUID, SessionTail]
-    ) -> Sequence[Sequence[ChunkResult]]:
-        """What each batch changed. Grouping makes no difference, so batches of two versions are folded one run after
-        the other.
+    ) -> Sequence[bytes]:
+        """What each batch tells. Grouping makes no difference, so batches of two versions are folded one run after the
+        other.
         """
-        changed: list[Sequence[ChunkResult]] = []
+        events: list[bytes] = []
         async for models, run in self._known.runs(tx, batches):
             of_run, tails = await fold_batches(tx, models, run, tails)
-            changed.extend(of_run)
-        return changed
+            events.extend(of_run)
+        return events
 
 
 def _content(
