@@ -2,9 +2,7 @@
 
 from typing import Final
 
-_REBUILD: Final = (
-    "empty the slice (python -m libs.common.db.migrate --slice NAME down, then up) and restart: it refills"
-)
+_REBUILD: Final = 'empty the slice, as docs/operations.md says under "Rebuild a slice": it refills by itself'
 _UPGRADE: Final = "restart with a version that can read what the source tells"
 
 ADVICE: Final = {
