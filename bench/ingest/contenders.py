@@ -30,7 +30,13 @@ class Contender:
 
     def memory_mb(self) -> float:
         """Of all its processes."""
-        return sum(float(process.memory_info().rss) for process in self.processes()) / 1e6
+        return sum(self._memories_mb())
+
+    def largest_process_mb(self) -> float:
+        return max(self._memories_mb())
+
+    def _memories_mb(self) -> list[float]:
+        return [float(process.memory_info().rss) / 1e6 for process in self.processes()]
 
 
 @dataclass(frozen=True)

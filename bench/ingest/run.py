@@ -59,7 +59,9 @@ class Results:
     # p99 of the others alone, and beside a device that floods.
     alone_p99_ms: list[float] = field(default_factory=list)
     beside_flood_p99_ms: list[float] = field(default_factory=list)
+    # Of the largest process, and of all.
     idle_rss_mb: float = 0.0
+    idle_all_rss_mb: float = 0.0
 
     def rate(self, name: str, batch_size: int) -> float:
         return median(measured.predictions_per_second for measured in self.saturated[name, batch_size])
@@ -82,6 +84,7 @@ class Results:
                 "bare_vs_raw_copy": self.rate(BARE, BATCHES) / median(self.raw_copy),
                 "raw_copy_per_second": median(self.raw_copy),
                 "idle1000_rss_mb": self.idle_rss_mb,
+                "idle1000_rss_mb_all_processes": self.idle_all_rss_mb,
                 "fairness_p99_ratio": median(self.beside_flood_p99_ms) / median(self.alone_p99_ms),
                 "batch1000_per_second": self.rate(INGEST, BACKLOG),
                 "same_copy_per_second": median(self.same_copy),
@@ -107,7 +110,7 @@ async def run(seconds: float, workers: int, progress: Callable[[str], None]) -> 
         progress("one device floods")
         await _fairness(suite, people, ingest, results, seconds)
         progress(f"{IDLE_STREAMS:,} idle streams")
-        results.idle_rss_mb = await _idle(suite, people, ingest, results)
+        await _idle(suite, people, ingest, results)
         # Last, since the disk is busy with what it wrote for a while.
         progress("batches of a device that was offline")
         await _backlog(suite, people, ingest, results, seconds)
@@ -177,20 +180,20 @@ async def _fairness(
         results.beside_flood_p99_ms.append(beside.p99_ms)
 
 
-async def _idle(suite: BenchSuite, people: Sequence[DeviceToken], ingest: Contender, results: Results) -> float:
-    """Megabytes of all processes of ingest with idle streams and busy ones."""
+async def _idle(suite: BenchSuite, people: Sequence[DeviceToken], ingest: Contender, results: Results) -> None:
+    """The memory of ingest with idle streams and busy ones."""
     devices = [people[number % len(people)] for number in range(IDLE_STREAMS)]
     plan = replace(await _plan(suite, devices, 1, 0.0), port=ingest.port)
     recorder = Recorder(0.0, 0.0)
     idle = [Sender(plan, session, token, seed, recorder) for seed, (session, token) in enumerate(plan.sessions)]
     await asyncio.gather(*(sender.open() for sender in idle))
     busy = await _plan(suite, people, 1, ROUND_SECONDS_MIN, results.rate(INGEST, 1) / 2)
-    memory_mb = (await measure(ingest, busy)).memory_mb
+    results.idle_all_rss_mb = (await measure(ingest, busy)).memory_mb
+    results.idle_rss_mb = ingest.largest_process_mb()
     if ended := [sender.stream.ended.result() for sender in idle if sender.stream.ended.done()]:
         raise RuntimeError(f"{len(ended)} idle streams ended: {ended[0]}")
     for sender in idle:
         sender.stream.close()
-    return memory_mb
 
 
 @asynccontextmanager

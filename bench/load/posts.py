@@ -146,12 +146,13 @@ async def run(plan: Plan) -> dict[str, float]:
     for poster in posters:
         await loop.create_connection(lambda poster=poster: poster, plan.host, plan.port)  # type: ignore[misc]
     recorder.start(loop.time())
+    recorded = asyncio.create_task(recorder.wait())
     if plan.predictions_per_second:
         await pace(plan, posters, recorder)
     else:
         for poster in posters:
             poster.send(loop.time())
-    await recorder.wait()
+    await recorded
     if failed := [poster.failed for poster in posters if poster.failed]:
         raise RuntimeError(f"{len(failed)} connections failed: {failed[0]}")
     for poster in posters:

@@ -103,12 +103,13 @@ async def run(plan: Plan) -> dict[str, float]:
     senders = [Sender(plan, session, token, seed, recorder) for seed, (session, token) in enumerate(plan.sessions)]
     await asyncio.gather(*(sender.open() for sender in senders))
     recorder.start(loop.time())
+    recorded = asyncio.create_task(recorder.wait())
     if plan.predictions_per_second:
         await pace(plan, senders, recorder)
     else:
         for sender in senders:
             sender.fill_window()
-    await recorder.wait()
+    await recorded
     if refused := [sender.refused for sender in senders if sender.refused]:
         raise RuntimeError(refused[0])
     if ended := [sender.stream.ended.result() for sender in senders if sender.stream.ended.done()]:
