@@ -1,11 +1,20 @@
 """Ids of derived rows. Ids that carry their time are made by quietus_edge.ids."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
 from hashlib import sha1
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from asyncpg.pgproto import pgproto
 
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
+
 _NAMESPACE = UUID("6f3f2f0c-4f0e-5c52-9a0b-51d5a5f9c0de").bytes
+_NEITHER = ~(0xF << 76 | 0b11 << 62)  # version and variant
+_VERSION_5 = 5 << 76 | 0b10 << 62
 
 
 def parsed_id(text: str) -> UUID:
@@ -19,9 +28,31 @@ def derived_id(*parts: str | UUID | int) -> UUID:
 
     Parts are prefixed by their length, so that ("ab", "c") and ("a", "bc") differ.
     """
-    name = "".join([f"{len(text)}:{text}" for text in map(str, parts)])
-    hashed = bytearray(sha1(_NAMESPACE + name.encode(), usedforsecurity=False).digest()[:16])
-    hashed[6] = hashed[6] & 0x0F | 0x50  # version 5
-    hashed[8] = hashed[8] & 0x3F | 0x80  # of RFC 9562
-    derived: UUID = pgproto.UUID(bytes(hashed))
-    return derived
+    return UUID(bytes=_bytes_of(_hash_of(parts)))
+
+
+class DerivedIds:
+    """Of natural keys that differ in their last part alone."""
+
+    def __init__(self, *parts: str | UUID | int) -> None:
+        self._hash = _hash_of(parts)
+
+    def bytes_of(self, last: str | UUID | int) -> bytes:
+        """Of derived_id(*parts, last)."""
+        hashed = self._hash.copy()
+        hashed.update(_measured(last))
+        return _bytes_of(hashed)
+
+
+def _hash_of(parts: Iterable[str | UUID | int]) -> Hash:
+    return sha1(_NAMESPACE + b"".join(map(_measured, parts)), usedforsecurity=False)
+
+
+def _measured(part: str | UUID | int) -> bytes:
+    text = str(part)
+    return f"{len(text)}:{text}".encode()
+
+
+def _bytes_of(hashed: Hash) -> bytes:
+    number = int.from_bytes(hashed.digest()[:16], "big")
+    return (number & _NEITHER | _VERSION_5).to_bytes(16, "big")

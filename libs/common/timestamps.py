@@ -10,14 +10,9 @@ _MICROSECOND = timedelta(microseconds=1)
 
 def to_datetime(timestamp: Timestamp) -> datetime:
     """Raises OverflowError outside of the years 1 to 9999, which validation refuses before."""
-    return _EPOCH + timedelta(0, timestamp.seconds, timestamp.nanos // 1000)
+    return _EPOCH + _MICROSECOND * (timestamp.seconds * 1_000_000 + timestamp.nanos // 1000)
 
 
 def to_timestamp(moment: datetime) -> Timestamp:
-    return Timestamp(**timestamp_fields(moment))
-
-
-def timestamp_fields(moment: datetime) -> dict[str, int]:
-    """Of a Timestamp, for messages that are made of nested fields."""
     microseconds = (moment - _EPOCH) // _MICROSECOND
-    return {"seconds": microseconds // 1_000_000, "nanos": microseconds % 1_000_000 * 1000}
+    return Timestamp(seconds=microseconds // 1_000_000, nanos=microseconds % 1_000_000 * 1000)

@@ -10,9 +10,7 @@ from functools import lru_cache
 from struct import Struct
 from uuid import UUID
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
-from libs.common.timestamps import timestamp_fields, to_timestamp
+from libs.common.timestamps import to_timestamp
 from libs.common.wire import DOUBLE, tag, varint
 from quietus.common.v1.types_pb2 import Emotion, EmotionDistribution, RiskLevel
 from quietus.common.v1.types_pb2 import Modality as ModalityNumber
@@ -93,7 +91,7 @@ def _received(moment: datetime) -> bytes:
 
 def _time(moment: datetime) -> bytes:
     """With its length."""
-    time: bytes = Timestamp(**timestamp_fields(moment)).SerializeToString()
+    time = to_timestamp(moment).SerializeToString()
     return varint(len(time)) + time
 
 

@@ -3,7 +3,7 @@
 import math
 from bisect import bisect_right
 from datetime import datetime
-from enum import Enum
+from enum import StrEnum
 from uuid import UUID
 
 from libs.common.values import value
@@ -17,7 +17,7 @@ Judged = tuple[tuple[UUID, Direction], ...]
 JUDGED_CHUNKS = MOST_WINDOW_CHUNKS
 
 
-class LevelCause(Enum):
+class LevelCause(StrEnum):
     """What set a level."""
 
     SCORE = "SCORE"
@@ -43,6 +43,7 @@ class SessionState:
 
 
 START = SessionState()
+_LEVELS = tuple(Level)  # from the lowest; their numbers begin with 1
 
 
 def advance(model: FusionModel, state: SessionState, window: Window, chunk: FusedChunk) -> SessionState:
@@ -95,9 +96,9 @@ def _seconds(policy: SessionPolicy, window: Window) -> float:
 
 def _by_score(policy: SessionPolicy, before: Level, score: float) -> Level:
     """Hysteresis: a level is entered at one threshold and left below a lower one."""
-    entered = 1 + bisect_right(policy.enter_thresholds, score)
-    not_left = 1 + bisect_right(policy.leave_thresholds, score)
-    return Level(max(entered, min(before, not_left)))
+    entered = bisect_right(policy.enter_thresholds, score)
+    not_left = bisect_right(policy.leave_thresholds, score)
+    return _LEVELS[max(entered, min(before - 1, not_left))]
 
 
 def _held(policy: SessionPolicy, now: datetime, until: datetime | None, *, said_now: bool) -> datetime | None:

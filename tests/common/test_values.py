@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.common.ids import derived_id
+from libs.common.ids import DerivedIds, derived_id, parsed_id
 from libs.common.pagination import PageTokens, PageValue, page_size
 from libs.common.rpc.errors import AppError
 from libs.common.timestamps import to_datetime, to_timestamp
@@ -24,6 +24,19 @@ def test_derived_id_is_a_contract() -> None:
 @given(PARTS, PARTS)
 def test_derived_ids_are_equal_exactly_for_equal_keys(one: list[str], other: list[str]) -> None:
     assert (derived_id(*one) == derived_id(*other)) is (one == other)
+
+
+@given(PARTS, st.text(max_size=5))
+def test_ids_that_differ_in_their_last_part_are_derived_alike(before: list[str], last: str) -> None:
+    assert DerivedIds(*before).bytes_of(last) == derived_id(*before, last).bytes
+
+
+@given(st.uuids())
+def test_parsed_ids_equal_any_others(made: UUID) -> None:
+    parsed = parsed_id(str(made))
+    assert (parsed, hash(parsed), str(parsed)) == (made, hash(made), str(made))
+    with pytest.raises(ValueError, match="UUID"):
+        parsed_id(f"{made}0")
 
 
 @given(TIMES)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from decimal import Decimal
 from uuid import UUID
 
+import orjson
 import pytest
 
 from libs.common.db.database import Database
@@ -12,6 +13,7 @@ from services.fusion.fold import ChangedResult, ChunkResult, Models
 from services.fusion.inputs import ChunkInputs, Said, Shown
 from services.fusion.records import BEGINNING
 from services.fusion.store import inputs, results
+from services.fusion.store.result_rows import COLUMNS, row_of
 from services.fusion.vocabulary import CrisisSignal, Emotion, Level
 from tests.fusion import make
 from tests.fusion.events import apply, committed
@@ -61,6 +63,17 @@ async def test_inputs_and_results_are_read_as_they_were(at_once: int, database: 
     assert known[make.SESSION_ID] == {one.chunk_id: one for one in chunks}
     expected = folded(chunks) if at_once == 1 else [replace(one, batch_number=1) for one in folded(chunks)]
     assert [without_judged(one) for one in stored] == [without_judged(one) for one in expected]
+
+
+async def test_rows_are_packed_as_replays_compare_them(database: Database, models: Models) -> None:
+    chunks = session(2)
+    await apply(database, models, [committed(batch(number, *predictions(one))) for number, one in enumerate(chunks, 1)])
+    async with database.read() as tx:
+        stored = await results.read_stored_page(tx, make.SESSION_ID, BEGINNING, len(chunks))
+    for row, result in zip(stored, folded(chunks), strict=True):
+        cells = dict(zip(COLUMNS, row_of(make.SESSION_ID, make.USER_ID, result), strict=True))
+        cells["modalities_used"] = orjson.loads(cells["modalities_used"])
+        assert {name: row[name] for name in COLUMNS} == cells
 
 
 def without_judged(result: ChunkResult) -> str:
