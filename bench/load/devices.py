@@ -16,7 +16,7 @@ import uvloop
 
 from bench.load.plan import Plan
 from bench.load.recorder import Recorder
-from bench.load.streams import Sender
+from bench.load.streams import PACE_SECONDS, Sender
 
 OPENING_AT_ONCE = 50
 OPEN_SECONDS = 60
@@ -106,7 +106,7 @@ async def _send(plan: Plan, devices: Sequence[Device], recorder: Recorder) -> No
             next_look += LOOK_SECONDS
             _look(devices)
         # Many in one go: a device more or less in a millisecond is no burst, and each waking costs.
-        await asyncio.sleep(max(due - loop.time(), 0.002))
+        await asyncio.sleep(max(due - loop.time(), PACE_SECONDS))
 
 
 async def _wait_for_answers(devices: Sequence[Device]) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import asyncpg
 import uvloop
 
+from bench.load.streams import PACE_SECONDS
 from bench.pipeline.device import Device
 from bench.pipeline.messages import PREDICTIONS
 from bench.pipeline.observers import POLL_SECONDS, Counselor, FusedRows, caught_up
@@ -160,7 +161,7 @@ async def take_turns(devices: Sequence[Device], start: float, seconds: float, pr
     for turn in range(int(seconds / interval)):
         due = start + turn * interval
         if due > loop.time():
-            await asyncio.sleep(max(due - loop.time(), 0.0005))
+            await asyncio.sleep(max(due - loop.time(), PACE_SECONDS))
         devices[turn % len(devices)].send(due)
 
 
