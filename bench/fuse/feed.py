@@ -40,7 +40,7 @@ SESSIONS = 64
 # What ingest commits together under load.
 EVENTS_AT_A_POSITION = 64
 EVENTS_IN_A_ROUND = 8_192
-INBOX_BYTES = 8 * 1024 * 1024  # as in libs.common.feed.partition
+INBOX_BYTES = 2 * 1024 * 1024  # as in libs.common.feed.partition
 # As the pipeline's bench has it: windows are sent faster than they are lived.
 SESSION_AGE = timedelta(hours=6)
 

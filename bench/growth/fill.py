@@ -15,6 +15,7 @@ import asyncpg
 import numpy as np
 from numpy.typing import NDArray
 
+from libs.common.db.copying import HEADER, TRAILER
 from quietus_edge.ids import EPOCH, uuid7
 
 TABLES = ("vision_predictions", "audio_predictions", "text_predictions")
@@ -35,8 +36,6 @@ _KEYS = (
     "batch_number",
     "batch_index",
 )
-_HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
-_TRAILER = b"\xff\xff"
 _LENGTH = struct.Struct(">i")
 _EPOCH_2000_MICROSECONDS = (datetime(2000, 1, 1, tzinfo=UTC) - EPOCH) // EPOCH.resolution
 _SESSION = """
@@ -67,7 +66,7 @@ def spread(user_ids: Sequence[UUID], count: int, first: datetime, last: datetime
 
 def split_rows(copied: bytes) -> list[bytes]:
     """The rows of a binary COPY, each with its count of fields."""
-    at, rows = len(_HEADER) + _LENGTH.unpack_from(copied, len(_HEADER) - 4)[0], []
+    at, rows = len(HEADER) + _LENGTH.unpack_from(copied, len(HEADER) - 4)[0], []
     while (count := struct.unpack_from(">h", copied, at)[0]) >= 0:
         end = at + 2
         for _ in range(count):
@@ -152,9 +151,9 @@ async def add_predictions(
 
 
 async def _copy_data(rows: Bytes) -> AsyncIterator[bytes]:
-    yield _HEADER
+    yield HEADER
     yield rows.tobytes()
-    yield _TRAILER
+    yield TRAILER
 
 
 def _ids(ids: Sequence[UUID], repeats: int) -> Bytes:

@@ -30,8 +30,12 @@ async def fold_batches(
     """
     folds = await _load(tx, models, batches, tails)
     changed = fuse_batches(models, folds, batches)
-    new_tails, events = await asyncio.gather(_write(tx, models, batches, tails, folds), _told(batches, changed))
-    return events, {**tails, **new_tails}
+    telling = asyncio.ensure_future(_told(batches, changed))
+    try:
+        new_tails = await _write(tx, models, batches, tails, folds)
+        return await telling, {**tails, **new_tails}
+    finally:
+        telling.cancel()
 
 
 async def _told(batches: Sequence[ClientBatch], changed: Sequence[Sequence[ChunkResult]]) -> Sequence[bytes]:

@@ -120,9 +120,7 @@ class FusionServicer(FusionServiceServicer):
         self, session_id: UUID, some: Sequence[ChunkResult], silences: Sequence[Silence]
     ) -> Sequence[contract.FusionResult]:
         return [
-            result_message(
-                session_id, result, explained=True, silences=silences, otherwise=otherwise, wordings=self._wordings
-            )
+            result_message(session_id, result, silences=silences, otherwise=otherwise, wordings=self._wordings)
             for result, otherwise in zip(some, await self._sessions.otherwise(some), strict=True)
         ]
 

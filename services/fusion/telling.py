@@ -1,4 +1,4 @@
-"""From the domain to fusion's contract: results, states, findings and events."""
+"""From the domain to fusion's contract: results, states and findings. Events are in events.py."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
@@ -26,7 +26,6 @@ def result_message(
     session_id: UUID,
     result: ChunkResult,
     *,
-    explained: bool,
     silences: Sequence[Silence] = (),
     otherwise: Counterfactuals = NOT_ASKED,
     wordings: Mapping[str, Wording] = NOTHING_WORDED,
@@ -58,9 +57,7 @@ def result_message(
         session_score=result.state.score,
         critical_cue=fused.critical_cue,
         model_version=result.model_version,
-        explanation=_explanation(explain(fused, result.state, silent, _wording(result, wordings)))
-        if explained
-        else None,
+        explanation=_explanation(explain(fused, result.state, silent, _wording(result, wordings))),
     )
 
 
@@ -147,7 +144,7 @@ def risk_message(
         level=RiskLevel.ValueType(risk.latest.state.level),
         score=risk.latest.state.score,
         latest=result_message(
-            risk.session_id, risk.latest, explained=True, silences=risk.silences, otherwise=otherwise, wordings=wordings
+            risk.session_id, risk.latest, silences=risk.silences, otherwise=otherwise, wordings=wordings
         ),
         chunks=risk.chunks,
         settled=risk.settled,

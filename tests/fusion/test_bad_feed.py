@@ -1,6 +1,6 @@
 """What a fault of ingest could tell: it parks its person, and no number that isn't finite is kept of anybody."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,7 +14,9 @@ from quietus.ingest.v1 import predictions_pb2
 from quietus.ingest.v1.events_pb2 import Event
 from quietus.ingest.v1.predictions_pb2 import PredictionBatch
 from quietus_edge.ids import uuid7
-from services.fusion.fold import SessionFold, Standing
+from services.fusion import folding
+from services.fusion.events import chunks_fused
+from services.fusion.fold import ChunkResult, ClientBatch, SessionFold, Standing
 from services.fusion.fuse import fuse_chunks
 from services.fusion.inputs import InputArrays
 from services.fusion.vocabulary import Emotion
@@ -149,3 +151,24 @@ def test_no_extreme_of_any_modality_gives_an_infinite_number(extreme: float) -> 
         assert np.isfinite(
             [result.logit, result.score, result.confidence, *(p.logit for p in result.contributions)]
         ).all()
+
+
+async def test_an_event_that_cannot_be_made_while_rows_are_written_parks_its_person_alone(
+    road: Road, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person, bystander = uuid4(), uuid4()
+
+    def made(batch: ClientBatch, results: Sequence[ChunkResult]) -> bytes:
+        if batch.user_id == person:
+            raise ValueError
+        return chunks_fused(batch, results)
+
+    monkeypatch.setattr(folding, "chunks_fused", made)
+    with capture_logs():
+        for user_id in (person, bystander):
+            session_id = uuid7()
+            for number in range(2):
+                await road.tell(user_id, told(user_id, session_id, number))
+        await road.followed()
+    assert await parked(road) == {person: 2}
+    assert {row["user_id"] for row in await table(road.fusion, "fusion_results")} == {bystander}

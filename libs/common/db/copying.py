@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 NULL = b"\xff\xff\xff\xff"
 TRUE, FALSE = b"\x00\x00\x00\x01\x01", b"\x00\x00\x00\x01\x00"
 
-_HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
-_TRAILER = b"\xff\xff"
+HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
+TRAILER = b"\xff\xff"
 _ROWS_AT_ONCE = 128
 _EPOCH_2000 = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -37,13 +37,13 @@ async def copy_rows(tx: "Transaction", table: str, columns: Sequence[str], rows:
 
 
 async def _data(rows: Iterable[bytes]) -> AsyncIterator[bytes]:
-    waiting = [_HEADER]
+    waiting = [HEADER]
     for row in rows:
         waiting.append(row)
         if len(waiting) == _ROWS_AT_ONCE:
             yield b"".join(waiting)
             waiting.clear()
-    yield b"".join((*waiting, _TRAILER))
+    yield b"".join((*waiting, TRAILER))
 
 
 def sized(value: bytes) -> bytes:

@@ -13,7 +13,7 @@ from libs.common.feed.cursor import CursorMovedError, move_cursor
 from libs.common.feed.failure import Fault, fault_of, reason_to_park
 from libs.common.feed.handler import FeedHandler
 from libs.common.feed.inbox import ReceivedEvent
-from libs.common.feed.parked import BEHIND, count_parked, park, parked_among
+from libs.common.feed.parked import BEHIND, is_anything_parked, park, parked_among
 
 _ATTEMPTS: Final = 3
 
@@ -28,8 +28,8 @@ class Applier:
     source: str
     partition: int
     handler: FeedHandler
-    # Where the cursor stood when nothing of the source was parked. Whoever parks moves the cursor, so that nothing is
-    # for as long as it stands there.
+    # Where the cursor stood when nothing of the source was parked. Another process that parks moves the cursor, so that
+    # nothing is for as long as it stands there; this one forgets it.
     _nothing_parked_at: int | None = field(default=None, init=False)
 
     async def apply(self, events: Sequence[ReceivedEvent], expected: int, position: int) -> int:
@@ -65,7 +65,7 @@ class Applier:
             nothing_parked = self._nothing_parked_at == expected
             if not nothing_parked:
                 parked = await parked_among(tx, self.source, {received.person for received in events})
-                nothing_parked = not parked and await count_parked(tx, self.source) == 0
+                nothing_parked = not parked and not await is_anything_parked(tx, self.source)
                 behind = [received for received in events if received.person in parked]
                 await park(tx, self.source, self.partition, behind, BEHIND)
                 events = [received for received in events if received.person not in parked]
@@ -75,6 +75,7 @@ class Applier:
         return len(behind)
 
     async def _apply_one_by_one(self, events: Sequence[ReceivedEvent], expected: int, position: int) -> int:
+        self._nothing_parked_at = None
         count = 0
         async with self._transaction(expected, position) as tx:
             parked = await parked_among(tx, self.source, {received.person for received in events})

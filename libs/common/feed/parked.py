@@ -85,6 +85,14 @@ async def count_parked(tx: Transaction, source: str) -> int:
     return count
 
 
+async def is_anything_parked(tx: Transaction, source: str) -> bool:
+    """However much it is, one row is looked for."""
+    found: bool = await tx.scalar(
+        "SELECT EXISTS (SELECT FROM parked_events WHERE source = :source)", {"source": source}
+    )
+    return found
+
+
 async def first_of_each_person(tx: Transaction, source: str) -> list[ParkedPerson]:
     """Oldest first."""
     rows = [ParkedPerson(*row) for row in await tx.fetch_all(_FIRST_OF_EACH, {"source": source})]

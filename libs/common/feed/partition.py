@@ -25,7 +25,7 @@ from quietus.common.v1.feed_pb2 import FollowResponse
 from quietus_edge.errors import reason_of
 from quietus_edge.retry import Backoff
 
-_INBOX_BYTES: Final = 8 * 1024 * 1024
+_INBOX_BYTES: Final = 2 * 1024 * 1024
 _REPORT_SECONDS: Final = 1.0
 # Three signs of life that did not come.
 _SILENCE_SECONDS: Final = 15.0

@@ -9,7 +9,7 @@ import orjson
 
 from libs.common.db.copying import NULL, sized
 from services.ingest.content.columns import Refused
-from services.ingest.content.scalars import words
+from services.ingest.content.scalars import check_words
 from services.ingest.vocabulary import CRISIS_SIGNALS, Reason
 
 EXTRACTOR_VERSION_MAX_BYTES = 32
@@ -62,8 +62,8 @@ def cues_field(cues: Cues | None) -> bytes:
 
 @lru_cache(maxsize=1024)
 def _check_names(version: str, language: str) -> None:
-    words(version, EXTRACTOR_VERSION_MAX_BYTES, "extractor_version")
-    words(language, LANGUAGE_MAX_BYTES, "language")
+    check_words(version, EXTRACTOR_VERSION_MAX_BYTES, "extractor_version")
+    check_words(language, LANGUAGE_MAX_BYTES, "language")
 
 
 def _identifiers(values: Sequence[str], part: str) -> Sequence[str]:

@@ -47,11 +47,11 @@ class Members(dict[int, bytes]):
 def model_version(value: str) -> bytes:
     if not value:
         raise Refused(Reason.MISSING)
-    words(value, MODEL_VERSION_MAX_BYTES)
+    check_words(value, MODEL_VERSION_MAX_BYTES)
     return sized(value.encode())
 
 
-def words(value: str, max_bytes: int, part: str = "") -> None:
+def check_words(value: str, max_bytes: int, part: str = "") -> None:
     """Checks a free text that is short."""
     if len(value.encode()) > max_bytes:
         raise Refused(Reason.TOO_LONG, part)

@@ -181,7 +181,7 @@ async def test_begins_with_a_backfill_when_the_feed_was_pruned(slices: Slices) -
     assert await slices.ledger() == {person: folded(range(7)) for person in PEOPLE}
 
 
-EMPTIED = "DELETE FROM fusion.feed_cursors; UPDATE fusion.feed_identity SET feed_id = gen_random_uuid()"
+EMPTIED = "TRUNCATE fusion.feed_cursors; UPDATE fusion.feed_identity SET feed_id = gen_random_uuid()"
 
 
 async def test_who_was_there_before_the_slice_was_emptied_doesnt_begin_to_fill_it(slices: Slices, dsn: str) -> None:
@@ -216,6 +216,26 @@ async def test_a_slice_that_is_emptied_while_somebody_begins_is_begun_by_nobody(
         with pytest.raises(ExceptionGroup) as caught:
             await token.running
         assert caught.group_contains(SliceEmptiedError)
+    await slices.until("SELECT NOT EXISTS (SELECT FROM feed_cursors)")
+
+
+async def test_a_slice_that_is_emptied_just_after_somebody_began_waits_for_that_and_takes_it_away(
+    slices: Slices, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create, emptying = fill.create_cursor, []
+
+    async def emptied_behind(tx: Transaction, source: str, partition: int, cursor: Cursor) -> None:
+        await create(tx, source, partition, cursor)
+        emptying.append(asyncio.create_task(execute(dsn, EMPTIED)))
+        await slices.until("SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+
+    monkeypatch.setattr(fill, "create_cursor", emptied_behind)
+    await slices.tell(event(PERSON, 1))
+    async with slices.serving() as at, slices.following(at, Ledger()) as token, asyncio.timeout(20):
+        with pytest.raises(ExceptionGroup) as caught:
+            await token.running
+        assert caught.group_contains(SliceEmptiedError)
+    await asyncio.gather(*emptying)
     await slices.until("SELECT NOT EXISTS (SELECT FROM feed_cursors)")
 
 

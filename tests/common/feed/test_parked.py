@@ -11,7 +11,7 @@ import pytest
 from libs.common.clock import utc_now
 from libs.common.feed.apply import Applier
 from libs.common.feed.cli import parked_main
-from libs.common.feed.cursor import Cursor, CursorMovedError, create_cursor
+from libs.common.feed.cursor import FILLING, Cursor, CursorMovedError, create_cursor
 from libs.common.feed.inbox import ReceivedBatch, read_payload
 from libs.common.feed.outbox import partition_of
 from libs.common.feed.parked import BEHIND, lock_first, unpark
@@ -123,6 +123,23 @@ async def test_a_follower_that_knew_of_nothing_parked_sees_what_another_one_park
         await one.apply(batch(2, POISON).events, expected=1, position=2)
     assert await one.apply(batch(3, 8).events, expected=2, position=3) == 1
     assert [position for position, _ in await parked(slices)] == [2, 3]
+
+
+async def test_what_comes_behind_a_parked_event_parks_while_a_slice_is_filled_too(slices: Slices) -> None:
+    """The cursor stands still meanwhile."""
+    applier = Applier(slices.follower, "ingest", 0, Ledger())
+    async with slices.follower.transaction() as tx:
+        await create_cursor(tx, "ingest", 0, Cursor(UUID(int=1), FILLING))
+    assert [
+        await applier.apply(_batch_of_bad(index, value).events, FILLING, FILLING)
+        for index, value in enumerate((7, POISON, 8, 9))
+    ] == [0, 1, 1, 1]
+    assert [reason == BEHIND for _, reason in await parked(slices)] == [False, True, True]
+
+
+def _batch_of_bad(index: int, value: int) -> ReceivedBatch:
+    payload = FeedPayload(events=[event(BAD, value).event]).SerializeToString()
+    return read_payload(payload, 0, utc_now(), Ledger().read, index)
 
 
 async def test_an_outage_parks_nobody(slices: Slices) -> None:
