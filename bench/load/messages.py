@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from libs.common.timestamps import to_timestamp
+from libs.common.wire import varint
 from quietus.common.v1.types_pb2 import (
     EMOTION_ANGRY,
     EMOTION_DISGUST,
@@ -117,13 +118,13 @@ class Messages:
         """A batch number, and a serialised StreamPredictionsRequest with that batch."""
         number = self._next_number
         self._next_number += 1
-        parts = [b"\x08" + _varint(number)]
+        parts = [b"\x08" + varint(number)]
         for position in range(self._next_prediction, self._next_prediction + self._batch_size):
             head, tail = self._templates[position % len(self._templates)]
             parts += (head, f"{self._chunk_prefix}{position // 3:012x}".encode(), tail)
         self._next_prediction += self._batch_size
         batch = b"".join(parts)
-        return number, b"\x12" + _varint(len(batch)) + batch
+        return number, b"\x12" + varint(len(batch)) + batch
 
 
 @lru_cache(maxsize=256)
@@ -137,12 +138,3 @@ def _templates(seed: int, start: datetime) -> list[tuple[bytes, bytes]]:
 
 def parsed(message: bytes) -> PredictionBatch:
     return StreamPredictionsRequest.FromString(message).batch
-
-
-def _varint(value: int) -> bytes:
-    groups = bytearray()
-    while value > 0x7F:
-        groups.append(value & 0x7F | 0x80)
-        value >>= 7
-    groups.append(value)
-    return bytes(groups)

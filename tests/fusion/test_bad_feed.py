@@ -1,5 +1,6 @@
 """What a fault of ingest could tell: it parks its person, and no number that isn't finite is kept of anybody."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,19 +10,19 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
+from libs.common.db.database import Database
 from quietus.common.v1 import types_pb2
 from quietus.ingest.v1 import predictions_pb2
 from quietus.ingest.v1.events_pb2 import Event
 from quietus.ingest.v1.predictions_pb2 import PredictionBatch
 from quietus_edge.ids import uuid7
 from services.fusion import folding
-from services.fusion.events import chunks_fused
-from services.fusion.fold import ChunkResult, ClientBatch, SessionFold, Standing
+from services.fusion.fold import BatchOrigin, ChunkResult, Models, SessionFold, Standing
 from services.fusion.fuse import fuse_chunks
 from services.fusion.inputs import InputArrays
 from services.fusion.vocabulary import Emotion
 from tests.fusion import make
-from tests.fusion.events import committed, table
+from tests.fusion.events import apply, committed, table
 from tests.fusion.make import MODEL, batch, chunk, predictions, said, shown
 from tests.fusion.road import Road, assert_finite, parked
 
@@ -153,22 +154,22 @@ def test_no_extreme_of_any_modality_gives_an_infinite_number(extreme: float) -> 
         ).all()
 
 
-async def test_an_event_that_cannot_be_made_while_rows_are_written_parks_its_person_alone(
-    road: Road, monkeypatch: pytest.MonkeyPatch
+async def test_an_event_that_cannot_be_made_is_raised_when_the_rows_are_written(
+    database: Database, models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    person, bystander = uuid4(), uuid4()
+    """Whoever takes the transaction back finds its connection free, and parks one person alone."""
+    write, written = folding._write, []
 
-    def made(batch: ClientBatch, results: Sequence[ChunkResult]) -> bytes:
-        if batch.user_id == person:
-            raise ValueError
-        return chunks_fused(batch, results)
+    async def slowly(*arguments: Any) -> Any:
+        await asyncio.sleep(0.05)
+        written.append(await write(*arguments))
+        return written[-1]
 
-    monkeypatch.setattr(folding, "chunks_fused", made)
-    with capture_logs():
-        for user_id in (person, bystander):
-            session_id = uuid7()
-            for number in range(2):
-                await road.tell(user_id, told(user_id, session_id, number))
-        await road.followed()
-    assert await parked(road) == {person: 2}
-    assert {row["user_id"] for row in await table(road.fusion, "fusion_results")} == {bystander}
+    def nothing(origin: BatchOrigin, results: Sequence[ChunkResult]) -> bytes:
+        raise ValueError
+
+    monkeypatch.setattr(folding, "_write", slowly)
+    monkeypatch.setattr(folding, "chunks_fused", nothing)
+    with pytest.raises(ValueError, match=r"^$"):
+        await apply(database, models, [committed(batch(1, *predictions(chunk(0, text=said(0.2)))))])
+    assert len(written) == 1

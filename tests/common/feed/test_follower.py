@@ -184,6 +184,13 @@ async def test_begins_with_a_backfill_when_the_feed_was_pruned(slices: Slices) -
 EMPTIED = "TRUNCATE fusion.feed_cursors; UPDATE fusion.feed_identity SET feed_id = gen_random_uuid()"
 
 
+async def ends_as_emptied(running: "asyncio.Task[None]") -> None:
+    async with asyncio.timeout(20):
+        with pytest.raises(ExceptionGroup) as caught:
+            await running
+    assert caught.group_contains(SliceEmptiedError)
+
+
 async def test_who_was_there_before_the_slice_was_emptied_doesnt_begin_to_fill_it(slices: Slices, dsn: str) -> None:
     """It is about to be stopped, and a backfill that is cut off can't be gone on with."""
     await slices.tell(event(PERSON, 1))
@@ -192,10 +199,7 @@ async def test_who_was_there_before_the_slice_was_emptied_doesnt_begin_to_fill_i
         await execute(dsn, EMPTIED)
         await slices.forget_through(1)
         await slices.tell(event(PERSON, 2))
-        async with asyncio.timeout(20):
-            with pytest.raises(ExceptionGroup) as caught:
-                await token.running
-            assert caught.group_contains(SliceEmptiedError)
+        await ends_as_emptied(token.running)
         await slices.until("SELECT NOT EXISTS (SELECT FROM feed_cursors)")
         async with slices.following(at, Ledger()):
             await slices.until_applied()
@@ -212,10 +216,8 @@ async def test_a_slice_that_is_emptied_while_somebody_begins_is_begun_by_nobody(
 
     monkeypatch.setattr(fill, "create_cursor", emptied_meanwhile)
     await slices.tell(event(PERSON, 1))
-    async with slices.serving() as at, slices.following(at, Ledger()) as token, asyncio.timeout(20):
-        with pytest.raises(ExceptionGroup) as caught:
-            await token.running
-        assert caught.group_contains(SliceEmptiedError)
+    async with slices.serving() as at, slices.following(at, Ledger()) as token:
+        await ends_as_emptied(token.running)
     await slices.until("SELECT NOT EXISTS (SELECT FROM feed_cursors)")
 
 
@@ -231,10 +233,8 @@ async def test_a_slice_that_is_emptied_just_after_somebody_began_waits_for_that_
 
     monkeypatch.setattr(fill, "create_cursor", emptied_behind)
     await slices.tell(event(PERSON, 1))
-    async with slices.serving() as at, slices.following(at, Ledger()) as token, asyncio.timeout(20):
-        with pytest.raises(ExceptionGroup) as caught:
-            await token.running
-        assert caught.group_contains(SliceEmptiedError)
+    async with slices.serving() as at, slices.following(at, Ledger()) as token:
+        await ends_as_emptied(token.running)
     await asyncio.gather(*emptying)
     await slices.until("SELECT NOT EXISTS (SELECT FROM feed_cursors)")
 
