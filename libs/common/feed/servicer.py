@@ -63,15 +63,16 @@ class FeedServicer(FeedServiceServicer):
         signal = current_drain()
         drain = asyncio.ensure_future(signal.wait())
         try:
-            while not signal.is_set():
-                batches = await self._tail.after(partition, position)
-                for batch in batches:
-                    if batch.position != position + 1:
-                        raise _pruned()
-                    yield self._response(batch)
-                    position = batch.position
-                if not batches and not await self._wait_for_news(partition, position, drain):
-                    yield FollowResponse(head_position=self._tail.head(partition))
+            with self._tail.followed():
+                while not signal.is_set():
+                    batches = await self._tail.after(partition, position)
+                    for batch in batches:
+                        if batch.position != position + 1:
+                            raise _pruned()
+                        yield self._response(batch)
+                        position = batch.position
+                    if not batches and not await self._wait_for_news(partition, position, drain):
+                        yield FollowResponse(head_position=self._tail.head(partition))
         finally:
             drain.cancel()
 

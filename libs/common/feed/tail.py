@@ -1,8 +1,8 @@
 """The end of the feed in memory, shared by everybody who follows it."""
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import structlog
 
@@ -22,7 +22,8 @@ _log = structlog.get_logger()
 class Tail:
     """Holds what this process committed as it commits it, and reads from Postgres whatever it missed.
 
-    What it gives is always committed, consecutive and in order. `run` has to run beside the server.
+    What it gives is always committed, consecutive and in order. `run` has to run beside the server. What other
+    processes commit it reads only while somebody follows; otherwise it looks now and then how far the feed is.
     """
 
     def __init__(
@@ -32,11 +33,12 @@ class Tail:
         self._metrics = metrics
         self._max_bytes = max_bytes
         self._poll_seconds = poll_seconds
+        self._followers = 0
         self._own_feed = OwnFeed()
         self._windows: dict[int, Window] = {}
         self._behind = asyncio.Event()
         self._changed = asyncio.Event()
-        self._notifier = Notifier(database, self._behind.set)
+        self._notifier = Notifier(database, self._missed)
         database.after_append.append(self.publish)
         database.commit_failed.append(self.forget)
 
@@ -46,7 +48,7 @@ class Tail:
         for batch in batches:
             window = self._windows.get(batch.partition)
             if window is None or not window.append(batch):
-                self._behind.set()
+                self._missed()
         self._notifier.tell()
         self._announce()
 
@@ -55,6 +57,16 @@ class Tail:
         for window in self._windows.values():
             window.forget()
         self._behind.set()
+
+    @contextmanager
+    def followed(self) -> Iterator[None]:
+        """Around `after` and `wait_beyond`."""
+        self._followers += 1
+        self._missed()
+        try:
+            yield
+        finally:
+            self._followers -= 1
 
     def head(self, partition: int) -> int:
         """The newest position that is known here; 0 when none is."""
@@ -81,6 +93,10 @@ class Tail:
             group.create_task(self._notifier.run())
             group.create_task(self._keep_up())
 
+    def _missed(self) -> None:
+        if self._followers:
+            self._behind.set()
+
     async def _keep_up(self) -> None:
         while True:
             self._behind.clear()
@@ -98,7 +114,7 @@ class Tail:
             self._own_feed.check(feed.feed_id)
             for partition, state in enumerate(feed.partitions):
                 window = self._windows.setdefault(partition, Window(self._max_bytes // len(feed.partitions)))
-                if window.head is not None and window.head < state.head_position:
+                if self._followers and window.head is not None and window.head < state.head_position:
                     for batch in await read_batches(tx, partition, window.head):
                         window.append(batch)
                 # Still behind after one read: followers get from Postgres what lies between.

@@ -23,10 +23,12 @@ NEVER_SECONDS = 3600.0
 
 @asynccontextmanager
 async def running(tail: Tail) -> AsyncIterator[None]:
+    """With a follower."""
     task = asyncio.create_task(tail.run())
     try:
-        async with asyncio.timeout(10):
-            yield
+        with tail.followed():
+            async with asyncio.timeout(10):
+                yield
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -108,6 +110,40 @@ async def test_finds_by_polling_what_nobody_notified(slices: Slices, dsn: str, m
     async with running(tail):
         await slices.tell(event(PERSON, 1))
         await tail.wait_beyond(PARTITION, 0)
+    await other.close()
+
+
+async def test_reads_nothing_while_nobody_follows(slices: Slices, dsn: str, reads: list[int]) -> None:
+    other = Database(dsn, "ingest", pool_size=1)
+    tail = a_tail(other, poll_seconds=0.02)
+    job = asyncio.create_task(tail.run())
+    for value in (1, 2, 3):
+        await slices.tell(event(PERSON, value))
+        await eventually(lambda value=value: tail.head(PARTITION) == value)
+    assert reads == []
+    async with asyncio.timeout(10):
+        with tail.followed():
+            assert await positions(tail) == [1, 2, 3]
+            await slices.tell(event(PERSON, 4))
+            await tail.wait_beyond(PARTITION, 3)
+            assert await positions(tail, after=3) == [4]
+    job.cancel()
+    await asyncio.gather(job, return_exceptions=True)
+    await other.close()
+
+
+async def test_hears_at_once_of_what_was_committed_before_somebody_followed(slices: Slices, dsn: str) -> None:
+    other = Database(dsn, "ingest", pool_size=1)
+    tail = a_tail(other)
+    await slices.tell(event(PERSON, 1))
+    job = asyncio.create_task(tail.run())
+    await eventually(lambda: tail.head(PARTITION) == 1)
+    await slices.tell(event(PERSON, 2))
+    async with asyncio.timeout(10):
+        with tail.followed():
+            await tail.wait_beyond(PARTITION, 1)
+    job.cancel()
+    await asyncio.gather(job, return_exceptions=True)
     await other.close()
 
 
