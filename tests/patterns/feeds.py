@@ -140,10 +140,14 @@ def _result(chunk: Chunk, session: int) -> fusion.FusionResult:
     )
 
 
-async def apply(database: Database, handler: FeedHandler, events: Sequence[bytes]) -> None:
-    """As a follower does: one transaction for what came together."""
+async def apply(
+    database: Database, handler: FeedHandler, events: Sequence[bytes], raising: Exception | None = None
+) -> None:
+    """As a follower does: one transaction for what came together. `raising`: it is rolled back."""
     async with database.transaction() as tx:
         await handler.apply(tx, [read_event(handler, 1, index, data, START) for index, data in enumerate(events)])
+        if raising is not None:
+            raise raising
 
 
 async def rows_of(database: Database) -> dict[str, list[str]]:

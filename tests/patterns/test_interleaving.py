@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from libs.common.db.database import Database
-from libs.common.feed.handler import FeedHandler
 from quietus.common.v1.types_pb2 import RiskLevel
 from services.patterns.app import handlers
 from tests.conftest import MakeDatabase
@@ -62,20 +62,47 @@ def histories(draw: st.DrawFn) -> list[Happening]:
     return merged
 
 
+class Accident(StrEnum):
+    """What happens before events are applied."""
+
+    NONE = "none"
+    ROLLED_BACK = "they are applied, and all is taken back"
+    RESTARTED = "the process knows nothing any more"
+    # Two processes share the work.
+    OTHER_PROCESS = "another process applies them"
+
+
+Schedule = Sequence[tuple[str, int, Accident]]
+EVERYTHING = 10**6
+
+
 @st.composite
-def schedules(draw: st.DrawFn) -> list[tuple[str, int]]:
-    """Which follower applies how many events next."""
-    return draw(st.lists(st.tuples(st.sampled_from(["ingest", "fusion"]), st.integers(1, 4)), max_size=20))
+def schedules(draw: st.DrawFn) -> Schedule:
+    """Which follower applies how many events next, and what goes wrong."""
+    steps = st.tuples(
+        st.sampled_from(["ingest", "fusion"]), st.integers(1, 4), st.sampled_from([Accident.NONE, *Accident])
+    )
+    return draw(st.lists(steps, max_size=20))
 
 
-async def run(
-    database: Database, by_source: Mapping[str, FeedHandler], feeds: Mapping[str, Sequence[bytes]], schedule: object
-) -> None:
+class TakenBackError(Exception):
+    pass
+
+
+async def run(database: Database, feeds: Mapping[str, Sequence[bytes]], schedule: Schedule) -> None:
+    here, there = handlers(), handlers()
     left = {source: list(events) for source, events in feeds.items()}
-    for source, count in [*schedule, ("fusion", 10**6), ("ingest", 10**6)]:  # type: ignore[misc]
+    rest = [(source, EVERYTHING, Accident.NONE) for source in ("fusion", "ingest")]
+    for source, count, accident in [*schedule, *rest]:
         events, left[source] = left[source][:count], left[source][count:]
-        if events:
-            await apply(database, by_source[source], events)
+        if not events:
+            continue
+        if accident is Accident.RESTARTED:
+            here = handlers()
+        if accident is Accident.ROLLED_BACK:
+            with pytest.raises(TakenBackError):
+                await apply(database, here[source], events, raising=TakenBackError())
+        await apply(database, (there if accident is Accident.OTHER_PROCESS else here)[source], events)
 
 
 def feeds_of(history: Sequence[Happening]) -> dict[str, list[bytes]]:
@@ -91,16 +118,32 @@ def database(make_database: MakeDatabase) -> Database:
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=histories(), schedule=schedules())
 async def test_any_interleaving_makes_the_same_rows_and_tells_the_same(
-    database: Database, history: list[Happening], schedule: list[tuple[str, int]]
+    database: Database, history: list[Happening], schedule: Schedule
 ) -> None:
     feeds = feeds_of(history)
     await empty(database)
-    await run(database, handlers(), feeds, [("ingest", len(feeds["ingest"]))])
+    await run(database, feeds, [("ingest", EVERYTHING, Accident.NONE)])
     expected = await rows_of(database), await told_by(database)
     await empty(database)
-    await run(database, handlers(), feeds, schedule)
+    await run(database, feeds, schedule)
     assert (await rows_of(database), await told_by(database)) == expected
     assert await waiting_in(database) == 0
+
+
+@pytest.mark.parametrize("accident", Accident)
+async def test_whoever_folds_knows_all_of_the_session(database: Database, accident: Accident) -> None:
+    """Every second batch meets the accident."""
+    history: list[Happening] = [
+        Batch(0, 1, number, [Chunk(number, 0.1, pitch_mean=100.0 * number, cues={"language": "en"})])
+        for number in range(1, 9)
+    ]
+    feeds = feeds_of(history)
+    await run(database, feeds, [("ingest", EVERYTHING, Accident.NONE)])
+    expected = await rows_of(database), await told_by(database)
+    await empty(database)
+    steps = [Accident.NONE, accident] * (len(history) // 2)
+    await run(database, feeds, [(source, 1, step) for step in steps for source in ("ingest", "fusion")])
+    assert (await rows_of(database), await told_by(database)) == expected
 
 
 async def test_when_a_baseline_was_established_does_not_hang_on_grouping(database: Database) -> None:
@@ -110,10 +153,10 @@ async def test_when_a_baseline_was_established_does_not_hang_on_grouping(databas
         for happening in (Batch(0, session, 1, [Chunk(1, 0.05 + session / 1000)]), End(0, session))
     ]
     feeds = feeds_of(history)
-    await run(database, handlers(), feeds, [("ingest", 10**6), *[("fusion", 1)] * len(history)])
+    await run(database, feeds, [("ingest", EVERYTHING, Accident.NONE), *[("fusion", 1, Accident.NONE)] * len(history)])
     expected = await rows_of(database)
     await empty(database)
-    await run(database, handlers(), feeds, [("ingest", 10**6)])
+    await run(database, feeds, [("ingest", EVERYTHING, Accident.NONE)])
     assert await rows_of(database) == expected
 
 
@@ -125,7 +168,7 @@ async def test_two_followers_at_once(database: Database) -> None:
             history.append(Batch(session % 3, session, number, [one, Chunk(number + 1, 0.2)]))
         history.append(End(session % 3, session))
     feeds = feeds_of(history)
-    await run(database, handlers(), feeds, [("ingest", 10**6)])
+    await run(database, feeds, [("ingest", EVERYTHING, Accident.NONE)])
     expected = await rows_of(database), await told_by(database)
     await empty(database)
 

@@ -1,6 +1,5 @@
 """Folds fusion's events, each person's in the order of fusion's feed, upon the facts that ingest told of them."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -13,7 +12,7 @@ from services.patterns.method import Method
 from services.patterns.person import Known, Person
 from services.patterns.records import RiskAssessed
 from services.patterns.rules import Rules
-from services.patterns.service.history import History
+from services.patterns.service.history import Histories, History
 from services.patterns.session import with_batch, with_end
 from services.patterns.store import assessments, interfaces, patterns, results, sessions, standings
 from services.patterns.telling import told_event
@@ -35,14 +34,17 @@ class Derivation:
     def __init__(self, method: Method, rules: Rules) -> None:
         self._method = method
         self._rules = rules
+        self._histories = Histories()
 
     async def fold(self, tx: Transaction, ready: Mapping[UUID, Sequence[Ready]], names: Mapping[UUID, str]) -> None:
         """`ready`: events of each person in order. `names`: their anonymous ids. Statements don't grow with people."""
         people = await self._people(tx, ready)
         for user_id, person in people.items():
-            histories: defaultdict[UUID, History] = defaultdict(History)
+            histories: dict[UUID, History] = {}
             for one in ready[user_id]:
-                await self._fold_one(tx, person, one, histories[one.event.session_id])
+                await self._fold_one(tx, person, one, histories)
+            for history in histories.values():
+                self._histories.give_back(history)
         everybodys = chain.from_iterable(ready.values())
         await results.keep(tx, [one.event for one in everybodys if isinstance(one.event, FusedBatch)])
         await self._keep(tx, list(people.values()))
@@ -70,8 +72,12 @@ class Derivation:
             people[user_id] = Person(user_id, known, self._method, self._rules)
         return people
 
-    async def _fold_one(self, tx: Transaction, person: Person, one: Ready, history: History) -> None:
-        session = person.session(one.event.session_id)
+    async def _fold_one(self, tx: Transaction, person: Person, one: Ready, histories: dict[UUID, History]) -> None:
+        session_id = one.event.session_id
+        session = person.session(session_id)
+        if session_id not in histories:
+            histories[session_id] = self._histories.take(session_id, session.results_seen if session else 0)
+        history = histories[session_id]
         match one.event:
             case FusedBatch():
                 history.add(one.event)

@@ -5,7 +5,7 @@ the feeds folds the same events in the same order upon the same facts. The perso
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -16,7 +16,8 @@ from services.patterns.reading import fused
 from services.patterns.service.derivation import Derivation, Fused, Ready
 from services.patterns.store import inputs, results
 
-PAGE_EVENTS = 64
+# Held at once, of all people together; but one of each.
+WAITING_EVENTS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +48,23 @@ class Gate:
 
     async def facts_arrived(self, tx: Transaction, names: Mapping[UUID, str]) -> None:
         """Folds what had waited for these people's facts."""
-        for user_id in sorted(await results.who_waits(tx, list(names))):
-            while await self._fold_page(tx, user_id, names) == PAGE_EVENTS:
-                pass
+        people: Collection[UUID] = names
+        while people:
+            people = await self._fold_waiting(tx, people, names)
 
-    async def _fold_page(self, tx: Transaction, user_id: UUID, names: Mapping[UUID, str]) -> int:
-        """How many events were ready, up to a page."""
-        page = await results.waiting(tx, user_id, PAGE_EVENTS)
-        ready = await self._leading(tx, {user_id: [fused(Event.FromString(waiting.event)) for waiting in page]})
-        count = len(ready[user_id])
-        if count:
-            await results.done_waiting(tx, user_id, page[count - 1].sequence)
+    async def _fold_waiting(
+        self, tx: Transaction, people: Collection[UUID], names: Mapping[UUID, str]
+    ) -> Collection[UUID]:
+        """The first events of each; returns of whom more may be ready."""
+        at_once = max(1, WAITING_EVENTS // len(people))
+        waiting = await results.waiting(tx, people, at_once)
+        events = {user: [fused(Event.FromString(one.event)) for one in those] for user, those in waiting.items()}
+        ready = await self._leading(tx, events)
+        done = {user: waiting[user][len(those) - 1].sequence for user, those in ready.items() if those}
+        if done:
+            await results.done_waiting(tx, done)
             await self._fold(tx, ready, names)
-        return count
+        return [user for user, those in ready.items() if len(those) == at_once]
 
     async def _leading(self, tx: Transaction, events: Mapping[UUID, Sequence[Fused]]) -> dict[UUID, list[Ready]]:
         """Each person's events up to the first whose facts are not there."""

@@ -27,7 +27,7 @@ _END_ORDINALS = (
 )
 _CUE_COLUMNS = ("language", "code_switching", "deflections", "topics", "coping")
 _FEATURE_COLUMNS = ("session_id", "chunk_id", "ordinal", "user_id", *MEASURES, *_CUE_COLUMNS)
-_FEATURES = "SELECT * FROM chunk_features WHERE session_id = $1"
+_FEATURES = "SELECT * FROM chunk_features WHERE session_id = $1 AND ordinal > $2"
 
 EXPIRED_AT_ONCE = 20
 _EXPIRED = """
@@ -90,8 +90,8 @@ async def end_ordinals(tx: Transaction, session_ids: Sequence[UUID]) -> dict[UUI
     return dict(await tx.driver.fetch(_END_ORDINALS, session_ids))
 
 
-async def features_of(tx: Transaction, session_id: UUID) -> list[tuple[int, ChunkFeatures]]:
-    """Of all chunks of a session, each with the place of its batch; by the primary key."""
+async def features_after(tx: Transaction, session_id: UUID, ordinal: int) -> list[tuple[int, ChunkFeatures]]:
+    """Of a session's batches behind that place, each with the place of its batch; by the primary key."""
     return [
         (
             row["ordinal"],
@@ -101,7 +101,7 @@ async def features_of(tx: Transaction, session_id: UUID) -> list[tuple[int, Chun
                 cues=None if row["code_switching"] is None else _cues(*(row[name] for name in _CUE_COLUMNS)),
             ),
         )
-        for row in await tx.driver.fetch(_FEATURES, session_id)
+        for row in await tx.driver.fetch(_FEATURES, session_id, ordinal)
     ]
 
 

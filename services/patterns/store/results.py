@@ -1,6 +1,6 @@
 """What fusion told: chunks at their newest revision, and events that wait for ingest's facts."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -19,9 +19,18 @@ ON CONFLICT (session_id, chunk_id) DO UPDATE SET revision = excluded.revision,
 """
 _OF_SESSION = "SELECT * FROM chunk_results WHERE session_id = $1"
 _WHO_WAITS = "SELECT DISTINCT user_id FROM waiting_fused WHERE user_id = ANY($1)"
-_WAITING = "SELECT sequence, event FROM waiting_fused WHERE user_id = $1 ORDER BY sequence LIMIT $2"
+_WAITING = """
+SELECT told.user_id, sequence, event FROM unnest($1::uuid[]) AS told (user_id)
+CROSS JOIN LATERAL (
+    SELECT sequence, event FROM waiting_fused WHERE user_id = told.user_id ORDER BY sequence LIMIT $2
+) AS first
+ORDER BY told.user_id, sequence
+"""
 _WAIT = "INSERT INTO waiting_fused (user_id, event) VALUES ($1, $2)"
-_DONE_WAITING = "DELETE FROM waiting_fused WHERE user_id = $1 AND sequence <= $2"
+_DONE_WAITING = """
+DELETE FROM waiting_fused USING unnest($1::uuid[], $2::bigint[]) AS done (user_id, through)
+WHERE waiting_fused.user_id = done.user_id AND sequence <= through
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +70,12 @@ async def who_waits(tx: Transaction, user_ids: Sequence[UUID]) -> set[UUID]:
     return {row["user_id"] for row in await tx.driver.fetch(_WHO_WAITS, user_ids)}
 
 
-async def waiting(tx: Transaction, user_id: UUID, limit: int) -> list[Waiting]:
-    """The first that wait, in order."""
-    return [Waiting(row["sequence"], row["event"]) for row in await tx.driver.fetch(_WAITING, user_id, limit)]
+async def waiting(tx: Transaction, user_ids: Collection[UUID], limit: int) -> dict[UUID, list[Waiting]]:
+    """The first of each person that wait, in order; nobody of whom nothing does."""
+    found: dict[UUID, list[Waiting]] = {}
+    for user_id, sequence, event in await tx.driver.fetch(_WAITING, list(user_ids), limit):
+        found.setdefault(user_id, []).append(Waiting(sequence, event))
+    return found
 
 
 async def wait(tx: Transaction, events: Sequence[tuple[UUID, bytes]]) -> None:
@@ -71,8 +83,9 @@ async def wait(tx: Transaction, events: Sequence[tuple[UUID, bytes]]) -> None:
     await tx.driver.executemany(_WAIT, events)
 
 
-async def done_waiting(tx: Transaction, user_id: UUID, through_sequence: int) -> None:
-    await tx.driver.execute(_DONE_WAITING, user_id, through_sequence)
+async def done_waiting(tx: Transaction, through: Mapping[UUID, int]) -> None:
+    """Through a sequence of each person."""
+    await tx.driver.execute(_DONE_WAITING, list(through), list(through.values()))
 
 
 def _row(batch: FusedBatch, chunk: FusedChunk) -> tuple[object, ...]:
