@@ -1,5 +1,6 @@
 """The state of one session as the fold over fusion's feed leaves it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
@@ -71,6 +72,13 @@ def with_batch(session: Session | None, batch: FusedBatch, facts_ordinal: int) -
         facts_ordinal=max(session.facts_ordinal, facts_ordinal),
         results_seen=session.results_seen + len(batch.chunks),
     )
+
+
+def is_summarised_within(session: Session | None, events: Sequence[FusedBatch | SettledSession]) -> bool:
+    """Whether a summary is due at any of the session's next events."""
+    results = sum(len(event.chunks) for event in events if isinstance(event, FusedBatch))
+    ends = any(isinstance(event, SettledSession) for event in events)
+    return session is None or ends or replace(session, results_seen=session.results_seen + results).summary_due
 
 
 def with_end(session: Session, settled: SettledSession, facts_ordinal: int) -> Session:

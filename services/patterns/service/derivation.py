@@ -1,5 +1,6 @@
 """Folds fusion's events, each person's in the order of fusion's feed, upon the facts that ingest told of them."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -12,8 +13,8 @@ from services.patterns.method import Method
 from services.patterns.person import Known, Person
 from services.patterns.records import RiskAssessed
 from services.patterns.rules import Rules
-from services.patterns.service.history import Histories, History
-from services.patterns.session import with_batch, with_end
+from services.patterns.service.history import Histories, History, read
+from services.patterns.session import is_summarised_within, with_batch, with_end
 from services.patterns.store import assessments, interfaces, patterns, results, sessions, standings
 from services.patterns.telling import told_event
 
@@ -39,12 +40,12 @@ class Derivation:
     async def fold(self, tx: Transaction, ready: Mapping[UUID, Sequence[Ready]], names: Mapping[UUID, str]) -> None:
         """`ready`: events of each person in order. `names`: their anonymous ids. Statements don't grow with people."""
         people = await self._people(tx, ready)
+        histories = await self._read_histories(tx, people, ready)
         for user_id, person in people.items():
-            histories: dict[UUID, History] = {}
             for one in ready[user_id]:
-                await self._fold_one(tx, person, one, histories)
-            for history in histories.values():
-                self._histories.give_back(history)
+                self._fold_one(person, one, histories[one.event.session_id])
+        for history in histories.values():
+            self._histories.give_back(history)
         everybodys = chain.from_iterable(ready.values())
         await results.keep(tx, [one.event for one in everybodys if isinstance(one.event, FusedBatch)])
         await self._keep(tx, list(people.values()))
@@ -72,12 +73,27 @@ class Derivation:
             people[user_id] = Person(user_id, known, self._method, self._rules)
         return people
 
-    async def _fold_one(self, tx: Transaction, person: Person, one: Ready, histories: dict[UUID, History]) -> None:
-        session_id = one.event.session_id
-        session = person.session(session_id)
-        if session_id not in histories:
-            histories[session_id] = self._histories.take(session_id, session.results_seen if session else 0)
-        history = histories[session_id]
+    async def _read_histories(
+        self, tx: Transaction, people: Mapping[UUID, Person], ready: Mapping[UUID, Sequence[Ready]]
+    ) -> dict[UUID, History]:
+        """Of the sessions that are touched, with all that their summaries will need."""
+        histories: dict[UUID, History] = {}
+        through: dict[UUID, int] = {}
+        for user_id, events in ready.items():
+            by_session: defaultdict[UUID, list[Ready]] = defaultdict(list)
+            for one in events:
+                by_session[one.event.session_id].append(one)
+            for session_id, those in by_session.items():
+                session = people[user_id].session(session_id)
+                histories[session_id] = self._histories.take(session_id, session.results_seen if session else 0)
+                if is_summarised_within(session, [one.event for one in those]):
+                    ordinals = [one.ordinal for one in those]
+                    through[session_id] = max([*ordinals, session.facts_ordinal] if session else ordinals)
+        await read(tx, histories, through)
+        return histories
+
+    def _fold_one(self, person: Person, one: Ready, history: History) -> None:
+        session = person.session(one.event.session_id)
         match one.event:
             case FusedBatch():
                 history.add(one.event)
@@ -87,8 +103,8 @@ class Derivation:
             case _:
                 return  # It ended before anything was fused: there is nothing to learn from it.
         if session.summary_due:
-            distressed_score = self._method.pattern.distressed_score
-            session = session.summarised(await history.summary(tx, session, distressed_score=distressed_score))
+            summary = history.summary(session, distressed_score=self._method.pattern.distressed_score)
+            session = session.summarised(summary)
         person.fold(session, one.event.receive_time, settling=isinstance(one.event, SettledSession))
 
     async def _keep(self, tx: Transaction, people: Sequence[Person]) -> None:

@@ -1,5 +1,6 @@
 """The chunks of sessions, for their summaries: read once, and kept for as long as a session goes on."""
 
+from collections.abc import Iterable, Mapping
 from uuid import UUID
 
 from libs.common.db.database import Transaction
@@ -21,11 +22,11 @@ class History:
         """`results_seen` of the session's state: those are in the store."""
         self.session_id = session_id
         self.results_seen = results_seen
-        self._is_read = results_seen == 0
+        self.lacks_chunks = results_seen > 0
+        # The place of a batch: the features of no batch up to it are lacking.
+        self.features_through = 0
         self._chunks: dict[UUID, FusedChunk] = {}
-        # With the place of their batch; those of all batches up to `_features_through`, and maybe of later ones.
         self._features: list[tuple[int, ChunkFeatures]] = []
-        self._features_through = 0
 
     @property
     def size(self) -> int:
@@ -36,19 +37,33 @@ class History:
         self._chunks |= {chunk.chunk_id: chunk for chunk in batch.chunks}
         self.results_seen += len(batch.chunks)
 
-    async def summary(self, tx: Transaction, session: Session, *, distressed_score: float) -> Summary:
+    def take_chunks(self, kept: Iterable[FusedChunk]) -> None:
+        """What the store has."""
+        self._chunks = {chunk.chunk_id: chunk for chunk in kept} | self._chunks
+        self.lacks_chunks = False
+
+    def take_features(self, more: list[tuple[int, ChunkFeatures]], through: int) -> None:
+        """What the store has behind `features_through`; ingest's facts are kept in their order."""
+        self._features += more
+        self.features_through = max([through, *(ordinal for ordinal, _ in more)])
+
+    def summary(self, session: Session, *, distressed_score: float) -> Summary:
         """`session` as it is after what was added."""
-        if not self._is_read:
-            kept = await results.of_session(tx, self.session_id)
-            self._chunks = {chunk.chunk_id: chunk for chunk in kept} | self._chunks
-            self._is_read = True
-        if self._features_through < session.facts_ordinal:
-            new = await inputs.features_after(tx, self.session_id, self._features_through)
-            self._features += new
-            # Ingest's facts are kept in their order: nothing more comes before what is there.
-            self._features_through = max([session.facts_ordinal, *(ordinal for ordinal, _ in new)])
         features = [one for ordinal, one in self._features if ordinal <= session.facts_ordinal]
         return summarise(list(self._chunks.values()), features, distressed_score=distressed_score)
+
+
+async def read(tx: Transaction, histories: Mapping[UUID, History], through: Mapping[UUID, int]) -> None:
+    """What these sessions' summaries need: all chunks, and the features of batches through a place."""
+    behind = {one: histories[one].features_through for one in through if histories[one].features_through < through[one]}
+    if without_chunks := [one for one in through if histories[one].lacks_chunks]:
+        chunks = await results.of_sessions(tx, without_chunks)
+        for session_id in without_chunks:
+            histories[session_id].take_chunks(chunks.get(session_id, ()))
+    if behind:
+        features = await inputs.features_after(tx, behind)
+        for session_id in behind:
+            histories[session_id].take_features(features.get(session_id, []), through[session_id])
 
 
 class Histories:

@@ -1,7 +1,8 @@
 """What ingest told: places of batches, and what voice and words measured."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from libs.common.db.database import Transaction
@@ -27,7 +28,13 @@ _END_ORDINALS = (
 )
 _CUE_COLUMNS = ("language", "code_switching", "deflections", "topics", "coping")
 _FEATURE_COLUMNS = ("session_id", "chunk_id", "ordinal", "user_id", *MEASURES, *_CUE_COLUMNS)
-_FEATURES = "SELECT * FROM chunk_features WHERE session_id = $1 AND ordinal > $2"
+# For each session a look-up by the key, whatever the planner believes of a new partition's size.
+_FEATURES = """
+SELECT of_session.* FROM unnest($1::uuid[], $2::int[]) AS known (session_id, through)
+CROSS JOIN LATERAL (
+    SELECT * FROM chunk_features c WHERE c.session_id = known.session_id AND ordinal > through OFFSET 0
+) AS of_session
+"""
 
 EXPIRED_AT_ONCE = 20
 _EXPIRED = """
@@ -90,19 +97,12 @@ async def end_ordinals(tx: Transaction, session_ids: Sequence[UUID]) -> dict[UUI
     return dict(await tx.driver.fetch(_END_ORDINALS, session_ids))
 
 
-async def features_after(tx: Transaction, session_id: UUID, ordinal: int) -> list[tuple[int, ChunkFeatures]]:
-    """Of a session's batches behind that place, each with the place of its batch; by the primary key."""
-    return [
-        (
-            row["ordinal"],
-            ChunkFeatures(
-                chunk_id=row["chunk_id"],
-                measures={name: row[name] for name in MEASURES if row[name] is not None},
-                cues=None if row["code_switching"] is None else _cues(*(row[name] for name in _CUE_COLUMNS)),
-            ),
-        )
-        for row in await tx.driver.fetch(_FEATURES, session_id, ordinal)
-    ]
+async def features_after(tx: Transaction, ordinals: Mapping[UUID, int]) -> dict[UUID, list[tuple[int, ChunkFeatures]]]:
+    """Of each session's batches behind a place, each with the place of its batch; by the primary key."""
+    found: dict[UUID, list[tuple[int, ChunkFeatures]]] = {}
+    for row in await tx.driver.fetch(_FEATURES, list(ordinals), list(ordinals.values())):
+        found.setdefault(row["session_id"], []).append((row["ordinal"], _features(row)))
+    return found
 
 
 async def expire(tx: Transaction, before: UUID) -> Sequence[UUID]:
@@ -115,6 +115,14 @@ async def expire(tx: Transaction, before: UUID) -> Sequence[UUID]:
         for statement in _EXPIRE:
             await tx.driver.execute(statement, session_ids)
     return session_ids
+
+
+def _features(row: Mapping[str, Any]) -> ChunkFeatures:
+    return ChunkFeatures(
+        chunk_id=row["chunk_id"],
+        measures={name: row[name] for name in MEASURES if row[name] is not None},
+        cues=None if row["code_switching"] is None else _cues(*(row[name] for name in _CUE_COLUMNS)),
+    )
 
 
 def _feature_rows(batch: BatchRow) -> Iterable[tuple[object, ...]]:

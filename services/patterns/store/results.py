@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from libs.common.db.database import Transaction
@@ -17,7 +18,11 @@ ON CONFLICT (session_id, chunk_id) DO UPDATE SET revision = excluded.revision,
     session_score = excluded.session_score, critical_cue = excluded.critical_cue, dissonance = excluded.dissonance,
     dissonance_score = excluded.dissonance_score, emotions = excluded.emotions
 """
-_OF_SESSION = "SELECT * FROM chunk_results WHERE session_id = $1"
+# For each session a look-up by the key, whatever the planner believes of a new partition's size.
+_OF_SESSIONS = """
+SELECT of_session.* FROM unnest($1::uuid[]) AS wanted (session_id)
+CROSS JOIN LATERAL (SELECT * FROM chunk_results c WHERE c.session_id = wanted.session_id OFFSET 0) AS of_session
+"""
 _WHO_WAITS = "SELECT DISTINCT user_id FROM waiting_fused WHERE user_id = ANY($1)"
 _WAITING = """
 SELECT told.user_id, sequence, event FROM unnest($1::uuid[]) AS told (user_id)
@@ -47,23 +52,12 @@ async def keep(tx: Transaction, batches: Sequence[FusedBatch]) -> None:
         await tx.driver.executemany(_KEEP, rows)
 
 
-async def of_session(tx: Transaction, session_id: UUID) -> list[FusedChunk]:
-    """By the primary key."""
-    return [
-        FusedChunk(
-            chunk_id=row["chunk_id"],
-            revision=row["revision"],
-            capture_end_time=row["capture_end_time"],
-            level=Level.of(row["level"]),
-            score=row["score"],
-            session_score=row["session_score"],
-            critical_cue=row["critical_cue"],
-            dissonance=Dissonance(row["dissonance"]),
-            dissonance_score=row["dissonance_score"],
-            emotions=row["emotions"],
-        )
-        for row in await tx.driver.fetch(_OF_SESSION, session_id)
-    ]
+async def of_sessions(tx: Transaction, session_ids: Sequence[UUID]) -> dict[UUID, list[FusedChunk]]:
+    """By the primary key; no session that has none."""
+    found: dict[UUID, list[FusedChunk]] = {}
+    for row in await tx.driver.fetch(_OF_SESSIONS, session_ids):
+        found.setdefault(row["session_id"], []).append(_chunk(row))
+    return found
 
 
 async def who_waits(tx: Transaction, user_ids: Sequence[UUID]) -> set[UUID]:
@@ -86,6 +80,21 @@ async def wait(tx: Transaction, events: Sequence[tuple[UUID, bytes]]) -> None:
 async def done_waiting(tx: Transaction, through: Mapping[UUID, int]) -> None:
     """Through a sequence of each person."""
     await tx.driver.execute(_DONE_WAITING, list(through), list(through.values()))
+
+
+def _chunk(row: Mapping[str, Any]) -> FusedChunk:
+    return FusedChunk(
+        chunk_id=row["chunk_id"],
+        revision=row["revision"],
+        capture_end_time=row["capture_end_time"],
+        level=Level.of(row["level"]),
+        score=row["score"],
+        session_score=row["session_score"],
+        critical_cue=row["critical_cue"],
+        dissonance=Dissonance(row["dissonance"]),
+        dissonance_score=row["dissonance_score"],
+        emotions=row["emotions"],
+    )
 
 
 def _row(batch: FusedBatch, chunk: FusedChunk) -> tuple[object, ...]:
