@@ -13,6 +13,8 @@ import asyncio
 import json
 import sys
 
+import uvloop
+
 from bench.fuse import feed, memory
 from bench.report import machine, misses
 from libs.common.db.cluster import EmbeddedError
@@ -46,7 +48,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 def command(arguments: argparse.Namespace) -> int:
     try:
-        figures = memory.measure(arguments.seconds, show) | asyncio.run(feed.measure(arguments.seconds, show))
+        figures = memory.measure(arguments.seconds, show) | uvloop.run(feed.measure(arguments.seconds, show))
     except EmbeddedError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
