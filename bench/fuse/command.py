@@ -9,7 +9,6 @@ Postgres that writes to the disk. Not in it: the stream between two services.
 """
 
 import argparse
-import asyncio
 import json
 import sys
 
