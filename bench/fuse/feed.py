@@ -30,7 +30,7 @@ from quietus.ingest.v1.ingest_pb2 import StreamPredictionsRequest
 from quietus_edge.ids import EPOCH, uuid7
 from services.fusion.app import handlers
 from services.fusion.models import SHIPPED
-from services.fusion.registry import load_models
+from services.fusion.service.registry import load_models
 from services.fusion.settings import FusionSettings
 from services.ingest.events import event_head, predictions_committed
 from services.ingest.sessions import SessionKey

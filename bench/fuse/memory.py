@@ -9,10 +9,10 @@ from uuid import UUID
 
 import numpy as np
 
-from services.fusion.fuse import fuse
-from services.fusion.inputs import ChunkInputs, InputArrays, Said, Shown
-from services.fusion.model import FusionModel, parse_model
 from services.fusion.models import SHIPPED, read_document
+from services.fusion.science.fuse import fuse
+from services.fusion.science.inputs import ChunkInputs, InputArrays, Said, Shown
+from services.fusion.science.model import FusionModel, parse_model
 from services.fusion.vocabulary import CrisisSignal, Emotion, Level
 from tests.fusion.reference import reference
 

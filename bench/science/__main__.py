@@ -14,8 +14,8 @@ from bench.science.emotion_fit import refit
 from bench.science.model_file import written
 from bench.science.reliability_fit import PredictionsError
 from quietus_edge.cues import lexicon
-from services.fusion.model import ModelError
 from services.fusion.models import SHIPPED, path_of, read_document
+from services.fusion.science.model import ModelError
 from services.fusion.vocabulary import SHOWING_MODALITIES, Modality
 
 DATA = Path("../shared/data")

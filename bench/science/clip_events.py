@@ -22,10 +22,10 @@ from quietus.ingest.v1.predictions_pb2 import (
     VisionPrediction,
 )
 from services.fusion.fold import ChunkResult, Models, SessionFold, Standing
-from services.fusion.folding import fuse_batches
-from services.fusion.inputs import Floats
-from services.fusion.model import FusionModel
 from services.fusion.reading import client_batch
+from services.fusion.science.inputs import Floats
+from services.fusion.science.model import FusionModel
+from services.fusion.service.folding import fuse_batches
 from services.fusion.vocabulary import KNOWN_EMOTIONS, Modality
 
 BOTH = (Modality.VISION, Modality.AUDIO)

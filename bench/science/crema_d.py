@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from services.fusion.inputs import Booleans, Floats, Integers
+from services.fusion.science.inputs import Booleans, Floats, Integers
 
 # The letters of the file in the order of KNOWN_EMOTIONS.
 LETTERS = "NHSAFD"

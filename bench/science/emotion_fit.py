@@ -11,9 +11,9 @@ from bench.science import crema_d
 from bench.science.clip_events import BOTH, fused_emotions
 from bench.science.crema_d import Clips, VotesError
 from bench.science.figures import Bins, log_loss
-from services.fusion.inputs import Floats, Integers
-from services.fusion.model import FusionModel, checksum_of, parse_model
 from services.fusion.models import SHIPPED, read_document
+from services.fusion.science.inputs import Floats, Integers
+from services.fusion.science.model import FusionModel, checksum_of, parse_model
 from services.fusion.vocabulary import KNOWN_EMOTIONS
 
 # Ridge penalty on the weights, chosen by actor-grouped cross-validation among 0.3, 0.5, 1, 3 (all within 0.3% of

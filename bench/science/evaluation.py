@@ -13,9 +13,9 @@ from bench.science.clip_events import BOTH, Statement, events, followed, fused_e
 from bench.science.crema_d import Clips, VotesError
 from bench.science.emotion_fit import FOLDS, leave_actors_out
 from bench.science.figures import Bins, Figure, Resampled
-from services.fusion.inputs import Booleans, Floats, Integers
-from services.fusion.model import FusionModel, parse_model
 from services.fusion.models import read_document
+from services.fusion.science.inputs import Booleans, Floats, Integers
+from services.fusion.science.model import FusionModel, parse_model
 from services.fusion.vocabulary import KNOWN_EMOTIONS, Direction, Modality
 
 FACE, VOICE = BOTH

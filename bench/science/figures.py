@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.fusion.inputs import Booleans, Floats, Integers
+from services.fusion.science.inputs import Booleans, Floats, Integers
 
 RESAMPLES = 2000
 SEED = 2014

@@ -11,7 +11,7 @@ from bench.science.clip_events import Statement
 from bench.science.crema_d import LETTERS, Clips
 from quietus_edge.cues import extract
 from quietus_edge.simulation.crema_d import FACE_VOTES, VOICE_VOTES
-from services.fusion.inputs import Floats
+from services.fusion.science.inputs import Floats
 from services.fusion.vocabulary import KNOWN_EMOTIONS, Emotion
 
 SYNTHETIC = Path(__file__).parent / "data" / "synthetic_masking.csv"

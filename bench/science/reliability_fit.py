@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from services.fusion.inputs import Floats, Integers
-from services.fusion.model import ModalityReliability, checksum_of, parse_model
+from services.fusion.science.inputs import Floats, Integers
+from services.fusion.science.model import ModalityReliability, checksum_of, parse_model
 from services.fusion.vocabulary import KNOWN_EMOTIONS, Modality
 
 LABELS = tuple(emotion.label for emotion in KNOWN_EMOTIONS)

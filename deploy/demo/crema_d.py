@@ -25,7 +25,7 @@ from quietus.common.v1.types_pb2 import Emotion
 from quietus.fusion.v1.fusion_pb2 import ListFusionResultsRequest
 from quietus.fusion.v1.fusion_pb2_grpc import FusionServiceStub
 from quietus_edge import Audio, Chunk, Vision
-from services.fusion.inputs import Floats
+from services.fusion.science.inputs import Floats
 
 LETTERS = {"N": "neutral", "H": "happy", "S": "sad", "A": "angry", "F": "fear", "D": "disgust"}
 CLIP = timedelta(seconds=10)

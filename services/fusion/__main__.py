@@ -8,7 +8,8 @@ from functools import partial
 from libs.common.feed.cli import run_parked
 from libs.common.rpc import app as process
 from libs.common.settings import load_settings
-from services.fusion import app, emptying, models_cli
+from services.fusion import app, models_cli
+from services.fusion.service import emptying
 from services.fusion.settings import FusionSettings
 
 

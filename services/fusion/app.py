@@ -25,22 +25,22 @@ from quietus.fusion.v1.fusion_pb2_grpc import add_FusionServiceServicer_to_serve
 from quietus.fusion.v1.models_pb2_grpc import add_ModelServiceServicer_to_server
 from services.fusion.alerts_follower import AlertsHandler
 from services.fusion.backfill import History
-from services.fusion.comparing import Comparisons
 from services.fusion.explanation import Wording
 from services.fusion.fold import Models
 from services.fusion.follower import IngestHandler
-from services.fusion.live import LiveSessions
-from services.fusion.models_servicer import ModelServicer
-from services.fusion.registry import KnownModels, load_models
-from services.fusion.replaying import SessionReplay
-from services.fusion.reviewing import Reviews
-from services.fusion.service import Sessions
-from services.fusion.servicer import FusionServicer
+from services.fusion.service.answers import Sessions
+from services.fusion.service.comparing import Comparisons
+from services.fusion.service.live import LiveSessions
+from services.fusion.service.registry import KnownModels, load_models
+from services.fusion.service.replaying import SessionReplay
+from services.fusion.service.reviewing import Reviews
+from services.fusion.service.switching import ModelSwitching
+from services.fusion.service.worder import Worder
+from services.fusion.servicer.fusion import FusionServicer
+from services.fusion.servicer.models import ModelServicer
 from services.fusion.settings import FusionSettings
 from services.fusion.store import inputs, outcomes
-from services.fusion.switching import ModelSwitching
 from services.fusion.telling import NOTHING_WORDED
-from services.fusion.worder import Worder
 
 NAME = "fusion"
 # Of their own, one for each source, so that no question holds up what comes in.

@@ -9,7 +9,7 @@ from enum import IntEnum
 from typing import Any
 from uuid import UUID
 
-from services.fusion.arithmetic import ARITHMETIC
+from services.fusion.science.arithmetic import ARITHMETIC
 
 # How far numbers of another platform or numpy may be apart: of their size, or absolutely below 1.
 ROUNDING = 1e-12

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC
 from enum import IntEnum
 
-from services.fusion.fuse import FusedChunk
-from services.fusion.session_state import LevelCause, SessionState
+from services.fusion.science.fuse import FusedChunk
+from services.fusion.science.session_state import LevelCause, SessionState
 from services.fusion.silence import Silence, SilenceReason
 from services.fusion.vocabulary import Direction, Level, Modality
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 
 from services.fusion.explanation import KeySignal, key_signals
-from services.fusion.fuse import FusedChunk
-from services.fusion.session_state import LevelCause, SessionState
+from services.fusion.science.fuse import FusedChunk
+from services.fusion.science.session_state import LevelCause, SessionState
 from services.fusion.vocabulary import Level, Modality
 
 MODERATE_LOGIT = 0.5

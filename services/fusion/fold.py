@@ -9,13 +9,13 @@ from datetime import datetime
 from uuid import UUID
 
 from libs.common.values import value
-from services.fusion.arithmetic import ARITHMETIC
-from services.fusion.dissonance import Finding, interpret
 from services.fusion.explanation import NO_CONCERN, leading_reason
-from services.fusion.fuse import FusedChunk
-from services.fusion.inputs import ChunkInputs, Window
-from services.fusion.model import FusionModel
-from services.fusion.session_state import START, SessionState, advance, judged_after
+from services.fusion.science.arithmetic import ARITHMETIC
+from services.fusion.science.dissonance import Finding, interpret
+from services.fusion.science.fuse import FusedChunk
+from services.fusion.science.inputs import ChunkInputs, Window
+from services.fusion.science.model import FusionModel
+from services.fusion.science.session_state import START, SessionState, advance, judged_after
 from services.fusion.vocabulary import Level
 
 SCORE_DECIMALS = 4

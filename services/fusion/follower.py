@@ -20,10 +20,10 @@ from quietus.ingest.v1.events_pb2 import (
 )
 from services.fusion.events import session_settled
 from services.fusion.fold import ClientBatch, Models
-from services.fusion.folding import fold_batches
 from services.fusion.reading import client_batch, known_id, session_end, silence
 from services.fusion.records import SessionEnd
-from services.fusion.registry import KnownModels
+from services.fusion.service.folding import fold_batches
+from services.fusion.service.registry import KnownModels
 from services.fusion.store import sessions, silences
 from services.fusion.store.sessions import SessionTail
 from services.fusion.vocabulary import Modality

@@ -12,12 +12,12 @@ from typing import Any
 
 from libs.common.rpc.errors import AppError, ErrorKind
 from services.fusion.app import NAME, open_database
-from services.fusion.comparing import Comparisons, Question
 from services.fusion.comparison import Report
 from services.fusion.disclosure import Counts, everything
-from services.fusion.registry import load_models
+from services.fusion.service.comparing import Comparisons, Question
+from services.fusion.service.registry import load_models
+from services.fusion.service.switching import ModelSwitching
 from services.fusion.settings import FusionSettings
-from services.fusion.switching import ModelSwitching
 from services.fusion.vocabulary import Level
 
 LARGEST_MODEL_BYTES = 1024 * 1024

@@ -14,8 +14,8 @@ from quietus.ingest.v1.predictions_pb2 import AudioPrediction, TextPrediction, V
 from quietus.ingest.v1.predictions_pb2 import Prediction as PredictionMessage
 from quietus.ingest.v1.sessions_pb2 import SILENCE_CAUSE_FAILED, SILENCE_CAUSE_NO_SIGN, SILENCE_CAUSE_OFF
 from services.fusion.fold import ClientBatch
-from services.fusion.inputs import ChunkInputs, Said, Shown
 from services.fusion.records import SessionEnd
+from services.fusion.science.inputs import ChunkInputs, Said, Shown
 from services.fusion.silence import Silence, SilenceReason
 from services.fusion.vocabulary import CrisisSignal, Emotion, Level, Modality
 

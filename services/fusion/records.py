@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-from services.fusion.dissonance import Finding
 from services.fusion.fold import ChunkResult
+from services.fusion.science.dissonance import Finding
 from services.fusion.silence import Silence
 from services.fusion.vocabulary import Direction, Emotion
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from services.fusion.inputs import Window
+from services.fusion.science.inputs import Window
 from services.fusion.vocabulary import Modality
 
 

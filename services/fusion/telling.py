@@ -7,14 +7,14 @@ from libs.common.timestamps import to_timestamp
 from quietus.common.v1.types_pb2 import Emotion, EmotionDistribution, Modality, RiskLevel
 from quietus.fusion.v1 import fusion_pb2 as contract
 from services.fusion import vocabulary
-from services.fusion.arithmetic import ARITHMETIC
-from services.fusion.counterfactual import NOT_ASKED, Counterfactuals, With, Without
 from services.fusion.differences import Difference, Part
 from services.fusion.explanation import Explanation, Wording, explain, lacking
 from services.fusion.facts import facts_key, facts_of
 from services.fusion.fold import ChunkResult
-from services.fusion.fuse import Contribution
 from services.fusion.records import DissonanceRecord, SessionRisk
+from services.fusion.science.arithmetic import ARITHMETIC
+from services.fusion.science.counterfactual import NOT_ASKED, Counterfactuals, With, Without
+from services.fusion.science.fuse import Contribution
 from services.fusion.silence import Silence, lasting, silent_in
 from services.fusion.vocabulary import KNOWN_EMOTIONS
 

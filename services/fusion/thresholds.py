@@ -14,8 +14,8 @@ from enum import Enum
 from uuid import UUID
 
 from services.fusion.comparison import PEOPLE_MIN
-from services.fusion.model import FusionModel, SessionPolicy
 from services.fusion.outcomes import CaseOutcome, Ending
+from services.fusion.science.model import FusionModel, SessionPolicy
 
 # Of the standard normal distribution, 97.5%.
 Z = 1.959963984540054

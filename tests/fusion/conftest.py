@@ -9,7 +9,7 @@ from libs.common.db.database import Database
 from libs.common.db.roles import dsn_for, slice_role
 from services.fusion.fold import Models
 from services.fusion.models import SHIPPED
-from services.fusion.registry import load_models
+from services.fusion.service.registry import load_models
 from tests.conftest import MakeDatabase
 from tests.fusion.endpoint import Endpoint, running_endpoint
 from tests.fusion.road import Road, following

@@ -32,7 +32,7 @@ from quietus.ingest.v1.predictions_pb2 import Prediction as PredictionMessage
 from quietus.ingest.v1.sessions_pb2 import SILENCE_CAUSE_NO_SIGN, SilenceCause
 from services.fusion.fold import ClientBatch, Models
 from services.fusion.follower import IngestHandler
-from services.fusion.inputs import Said, Shown
+from services.fusion.science.inputs import Said, Shown
 from services.fusion.vocabulary import Modality
 from tests.fusion import make
 

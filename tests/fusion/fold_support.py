@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from services.fusion.fold import ChunkResult, ClientBatch, SessionFold, Standing
-from services.fusion.fuse import fuse_chunks
-from services.fusion.inputs import ChunkInputs, InputArrays
+from services.fusion.science.fuse import fuse_chunks
+from services.fusion.science.inputs import ChunkInputs, InputArrays
 from tests.fusion import make
 
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from libs.common.values import value
 from services.fusion.fold import ClientBatch, Models
-from services.fusion.inputs import ChunkInputs, Said, Shown, Window
-from services.fusion.model import FusionModel, parse_model
 from services.fusion.models import SHIPPED, read_document
+from services.fusion.science.inputs import ChunkInputs, Said, Shown, Window
+from services.fusion.science.model import FusionModel, parse_model
 from services.fusion.vocabulary import CrisisSignal, Emotion, Level, Modality
 
 MODEL: FusionModel = parse_model(read_document(SHIPPED)).model

@@ -6,8 +6,8 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from services.fusion.model import checksum_of
 from services.fusion.models import SHIPPED, read_document
+from services.fusion.science.model import checksum_of
 
 
 def candidate(version: str, changes: Mapping[str, Any]) -> dict[str, Any]:

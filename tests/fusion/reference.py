@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.fusion.inputs import ChunkInputs, Said, Shown
-from services.fusion.model import FusionModel, ModalityReliability
+from services.fusion.science.inputs import ChunkInputs, Said, Shown
+from services.fusion.science.model import FusionModel, ModalityReliability
 
 SIX = ("neutral", "happy", "sad", "angry", "fear", "disgust")
 TEN = ("neutral", "happy", "sad", "angry", "fear", "surprise", "disgust", "hopeless", "resigned", "numb")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from services.fusion.inputs import ChunkInputs
-from services.fusion.model import FusionModel, SessionPolicy
+from services.fusion.science.inputs import ChunkInputs
+from services.fusion.science.model import FusionModel, SessionPolicy
 from tests.fusion.reference import Reference, reference
 
 LEVELS = ("low", "medium", "high", "critical")

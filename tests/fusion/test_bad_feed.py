@@ -16,10 +16,10 @@ from quietus.ingest.v1 import predictions_pb2
 from quietus.ingest.v1.events_pb2 import Event
 from quietus.ingest.v1.predictions_pb2 import PredictionBatch
 from quietus_edge.ids import uuid7
-from services.fusion import folding
 from services.fusion.fold import BatchOrigin, ChunkResult, Models, SessionFold, Standing
-from services.fusion.fuse import fuse_chunks
-from services.fusion.inputs import InputArrays
+from services.fusion.science.fuse import fuse_chunks
+from services.fusion.science.inputs import InputArrays
+from services.fusion.service import folding
 from services.fusion.vocabulary import Emotion
 from tests.fusion import make
 from tests.fusion.events import apply, committed, table

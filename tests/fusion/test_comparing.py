@@ -10,13 +10,13 @@ import pytest
 from libs.common.db.database import Database
 from libs.common.rpc.errors import AppError
 from quietus_edge.ids import uuid7
-from services.fusion import comparing
-from services.fusion.comparing import Comparisons, Question
 from services.fusion.comparison import MOST_EXAMPLES, Tally
 from services.fusion.disclosure import Counts, Findings, everything
 from services.fusion.fold import Models
 from services.fusion.models import SHIPPED
 from services.fusion.records import BEGINNING
+from services.fusion.service import comparing
+from services.fusion.service.comparing import Comparisons, Question
 from services.fusion.store import comparing as store
 from services.fusion.vocabulary import CrisisSignal, Level
 from tests.fusion import versions

@@ -16,12 +16,12 @@ from quietus.fusion.v1 import models_pb2 as contract
 from quietus.fusion.v1.models_pb2_grpc import ModelServiceStub
 from quietus_edge.errors import reason_of
 from quietus_edge.ids import uuid7
-from services.fusion import comparing
-from services.fusion.comparing import Comparisons, Question
 from services.fusion.comparison import PEOPLE_MIN
 from services.fusion.disclosure import Findings
 from services.fusion.fold import Models
 from services.fusion.models import SHIPPED
+from services.fusion.service import comparing
+from services.fusion.service.comparing import Comparisons, Question
 from tests.fusion import versions
 from tests.fusion.compared_sessions import ENTER_EARLY, LEAVE_EARLY, SESSION_IDS, day, fuse_sessions, person
 from tests.fusion.events import apply, committed, table

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from services.fusion.counterfactual import Counterfactuals, counterfactuals
-from services.fusion.fuse import FusedChunk, fuse_chunks
-from services.fusion.inputs import ChunkInputs, InputArrays
+from services.fusion.science.counterfactual import Counterfactuals, counterfactuals
+from services.fusion.science.fuse import FusedChunk, fuse_chunks
+from services.fusion.science.inputs import ChunkInputs, InputArrays
 from services.fusion.vocabulary import CrisisSignal, Level, Modality
 from tests.fusion import make
 from tests.fusion.make import MODEL, chunk, said, shown

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.fusion.arithmetic import ARITHMETIC
 from services.fusion.differences import ReplayedRow, difference, spelled
+from services.fusion.science.arithmetic import ARITHMETIC
 
 CHUNK_ID = UUID(int=7)
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

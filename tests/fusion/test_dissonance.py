@@ -2,9 +2,9 @@
 
 import pytest
 
-from services.fusion.dissonance import stated_emotion
-from services.fusion.fuse import FusedChunk, fuse_chunks
-from services.fusion.inputs import InputArrays, Shown
+from services.fusion.science.dissonance import stated_emotion
+from services.fusion.science.fuse import FusedChunk, fuse_chunks
+from services.fusion.science.inputs import InputArrays, Shown
 from services.fusion.vocabulary import Direction, Emotion
 from tests.fusion.make import MODEL, chunk, said, shown
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from services.fusion.explanation import Action, explain, key_signals, leading_reason
 from services.fusion.fold import ChunkResult
-from services.fusion.inputs import ChunkInputs
+from services.fusion.science.inputs import ChunkInputs
 from services.fusion.vocabulary import CrisisSignal, Emotion, Level, Modality
 from tests.fusion.fold_support import folded
 from tests.fusion.make import any_chunk, chunk, said, shown

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.fusion.fold import ChangedResult, SessionFold, Standing
-from services.fusion.inputs import ChunkInputs, Said
+from services.fusion.science.inputs import ChunkInputs, Said
 from services.fusion.vocabulary import CrisisSignal, Level
 from tests.fusion import make
 from tests.fusion.fold_support import fold, folded, new_fold

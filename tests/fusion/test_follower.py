@@ -15,8 +15,8 @@ from quietus.ingest.v1.events_pb2 import Event, VoiceSessionRecorded
 from quietus.ingest.v1.sessions_pb2 import SILENCE_CAUSE_OFF
 from services.fusion.fold import ClientBatch, Models
 from services.fusion.follower import IngestHandler
-from services.fusion.inputs import ChunkInputs
 from services.fusion.models import SHIPPED
+from services.fusion.science.inputs import ChunkInputs
 from services.fusion.vocabulary import CrisisSignal, Emotion, Modality
 from tests.fusion import make
 from tests.fusion.events import apply, committed, ended, everything, resumed, silent, started, table, told

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.fusion.fuse import FusedChunk, fuse_chunks
-from services.fusion.inputs import ChunkInputs, InputArrays, Said, Shown
+from services.fusion.science.fuse import FusedChunk, fuse_chunks
+from services.fusion.science.inputs import ChunkInputs, InputArrays, Said, Shown
 from services.fusion.vocabulary import KNOWN_EMOTIONS, CrisisSignal, Emotion, Level, Modality
 from tests.fusion import make
 from tests.fusion.make import MODEL, chunk, said, shown

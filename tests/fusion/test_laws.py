@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.fusion.fold import ChunkResult, ClientBatch, SessionFold, Standing
-from services.fusion.fuse import fuse_chunks
-from services.fusion.inputs import ChunkInputs, InputArrays, Said, Shown
-from services.fusion.session_state import LevelCause
+from services.fusion.science.fuse import fuse_chunks
+from services.fusion.science.inputs import ChunkInputs, InputArrays, Said, Shown
+from services.fusion.science.session_state import LevelCause
 from services.fusion.vocabulary import CRITICAL_SIGNALS, CrisisSignal, Direction, Emotion, Level
 from tests.fusion import make
 from tests.fusion.fold_support import fold, folded, new_fold

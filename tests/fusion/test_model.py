@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from services.fusion.model import ModelError, checksum_of, parse_model
 from services.fusion.models import SHIPPED, read_document
+from services.fusion.science.model import ModelError, checksum_of, parse_model
 from services.fusion.vocabulary import Modality
 from tests.fusion.make import MODEL
 

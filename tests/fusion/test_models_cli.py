@@ -9,10 +9,10 @@ import pytest
 
 from libs.common.db.database import Database
 from libs.common.db.roles import dsn_for, slice_role
-from services.fusion.emptying import run_empty
 from services.fusion.fold import Models
 from services.fusion.models import SHIPPED
 from services.fusion.models_cli import LARGEST_MODEL_BYTES, run_models
+from services.fusion.service.emptying import run_empty
 from services.fusion.settings import FusionSettings
 from tests.fusion import versions
 from tests.fusion.events import apply, committed, table

@@ -11,10 +11,10 @@ from hypothesis import given
 from bench.science.reliability_fit import Labelled, PredictionsError, fit_evidence, load, refit
 from libs.common.db.database import Database
 from services.fusion.fold import Models
-from services.fusion.fuse import fuse_chunks
-from services.fusion.inputs import ChunkInputs, Floats, InputArrays, Shown
-from services.fusion.model import FusionModel, parse_model
 from services.fusion.models import SHIPPED, read_document
+from services.fusion.science.fuse import fuse_chunks
+from services.fusion.science.inputs import ChunkInputs, Floats, InputArrays, Shown
+from services.fusion.science.model import FusionModel, parse_model
 from services.fusion.vocabulary import KNOWN_EMOTIONS, Emotion, Modality
 from tests.fusion import make
 from tests.fusion.events import apply, committed, table

@@ -17,13 +17,13 @@ from libs.common.rpc.caller import Caller
 from quietus.common.v1.options_pb2 import ROLE_ADMIN, ROLE_COUNSELOR, ROLE_DEVICE, ROLE_USER
 from quietus.fusion.v1 import fusion_pb2 as contract
 from quietus.fusion.v1.fusion_pb2_grpc import FusionServiceStub
-from services.fusion import replaying
-from services.fusion.arithmetic import ARITHMETIC
 from services.fusion.fold import ClientBatch, Models
 from services.fusion.models import SHIPPED
 from services.fusion.records import BEGINNING
-from services.fusion.registry import KnownModels
-from services.fusion.replaying import SessionReplay
+from services.fusion.science.arithmetic import ARITHMETIC
+from services.fusion.service import replaying
+from services.fusion.service.registry import KnownModels
+from services.fusion.service.replaying import SessionReplay
 from services.fusion.vocabulary import CrisisSignal, Emotion
 from tests.fusion import make, versions
 from tests.fusion.events import apply, committed, table

@@ -237,7 +237,7 @@ async def test_a_review_that_takes_too_long_is_given_up(
         return count
 
     monkeypatch.setattr(courses, "count_started", slowly)
-    monkeypatch.setattr("services.fusion.reviewing.STATEMENT_SECONDS", 0.05)
+    monkeypatch.setattr("services.fusion.service.reviewing.STATEMENT_SECONDS", 0.05)
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await office.review()
     assert (refused.value.code(), reason_of(refused.value)) == (
@@ -274,7 +274,7 @@ async def test_a_review_that_counts_is_still_the_only_one(office: Office, monkey
         go_on.wait(60)
         raise AppError(ErrorKind.FAILED_PRECONDITION, "TOO_FEW_OUTCOMES")
 
-    monkeypatch.setattr("services.fusion.reviewing._review", slowly)
+    monkeypatch.setattr("services.fusion.service.reviewing._review", slowly)
     first = asyncio.ensure_future(office.review())
     await asyncio.to_thread(counting.wait, 60)
     try:

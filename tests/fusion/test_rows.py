@@ -10,8 +10,8 @@ import pytest
 
 from libs.common.db.database import Database
 from services.fusion.fold import ChangedResult, ChunkResult, Models
-from services.fusion.inputs import ChunkInputs, Said, Shown
 from services.fusion.records import BEGINNING
+from services.fusion.science.inputs import ChunkInputs, Said, Shown
 from services.fusion.store import inputs, results
 from services.fusion.store.result_rows import COLUMNS, row_of
 from services.fusion.vocabulary import CrisisSignal, Emotion, Level

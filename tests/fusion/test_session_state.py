@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.fusion.fold import ChunkResult
-from services.fusion.fuse import fuse_chunks
-from services.fusion.inputs import ChunkInputs, InputArrays, Window
-from services.fusion.session_state import START, LevelCause, SessionState, advance
+from services.fusion.science.fuse import fuse_chunks
+from services.fusion.science.inputs import ChunkInputs, InputArrays, Window
+from services.fusion.science.session_state import START, LevelCause, SessionState, advance
 from services.fusion.vocabulary import CrisisSignal, Level
 from tests.fusion.fold_support import folded
 from tests.fusion.make import LENGTH, MODEL, any_chunk, chunk, said, shown, window

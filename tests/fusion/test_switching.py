@@ -20,14 +20,14 @@ from quietus.common.v1.options_pb2 import ROLE_COUNSELOR, ROLE_DEVICE, ROLE_SERV
 from quietus.fusion.v1 import models_pb2 as contract
 from quietus.fusion.v1.models_pb2_grpc import ModelServiceStub
 from quietus.ingest.v1.events_pb2 import Event
-from services.fusion.emptying import KEPT, empty
 from services.fusion.fold import ClientBatch, Models
 from services.fusion.follower import IngestHandler
-from services.fusion.model import ModelDocument, parse_model
 from services.fusion.models import SHIPPED, read_document
-from services.fusion.registry import load_models
+from services.fusion.science.model import ModelDocument, parse_model
+from services.fusion.service.emptying import KEPT, empty
+from services.fusion.service.registry import load_models
+from services.fusion.service.switching import ModelSwitching
 from services.fusion.store import models as store
-from services.fusion.switching import ModelSwitching
 from services.fusion.tables import METADATA
 from tests.conftest import MakeDatabase
 from tests.fusion import make, versions

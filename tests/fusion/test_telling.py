@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from quietus.fusion.v1.events_pb2 import Event
 from services.fusion.events import chunks_fused
-from services.fusion.inputs import ChunkInputs
+from services.fusion.science.inputs import ChunkInputs
 from services.fusion.telling import result_message
 from tests.fusion import make
 from tests.fusion.fold_support import folded

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from services.fusion.fuse import fuse_chunks
-from services.fusion.inputs import ChunkInputs, InputArrays
-from services.fusion.model import FusionModel
 from services.fusion.outcomes import CaseOutcome, Ending, Reason
-from services.fusion.session_state import START, SessionState, advance
+from services.fusion.science.fuse import fuse_chunks
+from services.fusion.science.inputs import ChunkInputs, InputArrays
+from services.fusion.science.model import FusionModel
+from services.fusion.science.session_state import START, SessionState, advance
 from services.fusion.thresholds import (
     FALSE_PEOPLE_NEEDED,
     MARGIN,

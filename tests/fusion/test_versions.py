@@ -11,10 +11,10 @@ import pytest
 from libs.common.db.database import Database
 from libs.common.rpc.errors import AppError, ErrorKind
 from services.fusion import models as shipped_models
-from services.fusion.inputs import ChunkInputs
-from services.fusion.model import parse_model
 from services.fusion.models import SHIPPED, read_document
-from services.fusion.registry import load_models
+from services.fusion.science.inputs import ChunkInputs
+from services.fusion.science.model import parse_model
+from services.fusion.service.registry import load_models
 from services.fusion.vocabulary import Emotion
 from tests.fusion.events import apply, committed, everything, table, told
 from tests.fusion.make import batch, chunk, predictions, said, shown

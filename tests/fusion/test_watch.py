@@ -21,10 +21,10 @@ from quietus.common.v1.options_pb2 import ROLE_COUNSELOR, ROLE_USER
 from quietus.fusion.v1 import fusion_pb2 as contract
 from quietus.fusion.v1.fusion_pb2_grpc import FusionServiceStub
 from quietus_edge.errors import reason_of
-from services.fusion import live, watching
 from services.fusion.app import make_parts
 from services.fusion.fold import Models
-from services.fusion.live import LiveSessions, position_of
+from services.fusion.service import live, watching
+from services.fusion.service.live import LiveSessions, position_of
 from services.fusion.settings import FusionSettings
 from services.fusion.store import sessions
 from tests.common.rpc.harness import Serving, serving

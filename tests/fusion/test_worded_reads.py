@@ -16,10 +16,10 @@ from quietus.fusion.v1.fusion_pb2_grpc import FusionServiceStub
 from services.fusion.app import make_parts
 from services.fusion.explanation import Wording
 from services.fusion.fold import Models
-from services.fusion.language_model import LanguageModel
+from services.fusion.service.language_model import LanguageModel
+from services.fusion.service.worder import Worder
 from services.fusion.settings import FusionSettings
 from services.fusion.vocabulary import CrisisSignal
-from services.fusion.worder import Worder
 from services.fusion.wording import PROMPT_VERSION
 from tests.fusion.endpoint import running_endpoint
 from tests.fusion.events import apply, committed

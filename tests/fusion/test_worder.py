@@ -9,8 +9,8 @@ from libs.common.db.database import Database
 from libs.common.observability.metrics import Metrics
 from services.fusion.explanation import Wording
 from services.fusion.fold import Models
+from services.fusion.service.worder import BURST, MOST_ATTEMPTS, Worder
 from services.fusion.vocabulary import CrisisSignal
-from services.fusion.worder import BURST, MOST_ATTEMPTS, Worder
 from services.fusion.wording import PROMPT_VERSION
 from tests.fusion import make
 from tests.fusion.endpoint import Endpoint

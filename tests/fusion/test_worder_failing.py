@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 from libs.common.db.database import Database
 from libs.common.observability.metrics import Metrics
 from services.fusion.fold import Models
-from services.fusion.language_model import MOST_ANSWER_BYTES
-from services.fusion.worder import DEGRADED, FAILURES_IN_A_ROW, MOST_ATTEMPTS, Worder
+from services.fusion.service.language_model import MOST_ANSWER_BYTES
+from services.fusion.service.worder import DEGRADED, FAILURES_IN_A_ROW, MOST_ATTEMPTS, Worder
 from services.fusion.wording import Refusal
 from tests.fusion.endpoint import Asked, Endpoint, Reply, answering, completion, honest
 from tests.fusion.events import apply, committed, ended, table

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from services.fusion.explanation import Wording, explain
 from services.fusion.facts import MEANINGS, Fact, Kind, Strength, facts_in, facts_key, facts_of
-from services.fusion.inputs import ChunkInputs
-from services.fusion.session_state import LevelCause
+from services.fusion.science.inputs import ChunkInputs
+from services.fusion.science.session_state import LevelCause
 from services.fusion.tables import EXPLANATION_WORDINGS, LLM_EXPLANATIONS
 from services.fusion.vocabulary import CrisisSignal, Emotion, Level, Modality
 from services.fusion.wording import (

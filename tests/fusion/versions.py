@@ -3,9 +3,9 @@
 from typing import Any
 
 from libs.common.db.database import Database
-from services.fusion.model import ModelDocument, parse_model
+from services.fusion.science.model import ModelDocument, parse_model
+from services.fusion.service.switching import ModelSwitching
 from services.fusion.store import models
-from services.fusion.switching import ModelSwitching
 from tests.fusion.models_folder import candidate
 
 

@@ -11,11 +11,11 @@ from libs.common.db.database import Database
 from libs.common.observability.metrics import Metrics
 from services.fusion.explanation import Wording
 from services.fusion.fold import Models
-from services.fusion.inputs import ChunkInputs
-from services.fusion.language_model import LanguageModel
 from services.fusion.restraint import CircuitBreaker
+from services.fusion.science.inputs import ChunkInputs
+from services.fusion.service.language_model import LanguageModel
+from services.fusion.service.worder import DEGRADED, FAILURES_IN_A_ROW, Worder
 from services.fusion.settings import FusionSettings
-from services.fusion.worder import DEGRADED, FAILURES_IN_A_ROW, Worder
 from tests.fusion import make
 from tests.fusion.endpoint import Endpoint
 from tests.fusion.events import apply, committed, table

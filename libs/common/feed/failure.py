@@ -25,7 +25,7 @@ def fault_of(error: Exception, *, connection_lost: bool = False) -> Fault:
 
 
 def reason_to_park(error: Exception) -> str:
-    """The error's type and line, such as ValueError at services/fusion/pooling.py:41; its text may hold data."""
+    """The error's type and line, such as ValueError at services/fusion/fold.py:41; its text may hold data."""
     name = error.reason if isinstance(error, AppError) else type(error).__name__
     frames = own_frames(error)
     return f"{name} at {place_of(frames[-1])}" if frames else name

@@ -11,12 +11,12 @@ import orjson
 
 from libs.common.db.database import Transaction
 from libs.common.ids import derived_id
-from services.fusion.dissonance import Finding, stated_emotion
 from services.fusion.explanation import explain
 from services.fusion.facts import facts_key, facts_of
 from services.fusion.fold import ChangedResult, ChunkResult, Models
-from services.fusion.model import FusionModel
 from services.fusion.records import DissonanceRecord, PageKey
+from services.fusion.science.dissonance import Finding, stated_emotion
+from services.fusion.science.model import FusionModel
 from services.fusion.store.result_rows import four_decimals
 from services.fusion.store.results import SessionChanges
 from services.fusion.vocabulary import Direction, Emotion, Level

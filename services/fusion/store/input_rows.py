@@ -7,7 +7,7 @@ import asyncpg
 
 from libs.common.db.copying import FLOAT4_TYPE, INT2_TYPE, NULL, array_head, boolean, double, microseconds, words
 from services.fusion.fold import BatchOrigin
-from services.fusion.inputs import ChunkInputs, Said, Shown
+from services.fusion.science.inputs import ChunkInputs, Said, Shown
 from services.fusion.vocabulary import CrisisSignal, Emotion, Level
 
 _SHOWN = ("emotion", "probability", "confidence", "distribution", "model_version")

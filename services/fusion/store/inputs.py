@@ -9,7 +9,7 @@ from uuid import UUID
 from libs.common.db.copying import copy_rows
 from libs.common.db.database import Transaction
 from services.fusion.fold import ClientBatch
-from services.fusion.inputs import ChunkInputs
+from services.fusion.science.inputs import ChunkInputs
 from services.fusion.store import input_rows
 
 EXPIRED_AT_ONCE = 20

@@ -9,7 +9,7 @@ import asyncpg
 import orjson
 
 from libs.common.db.database import Transaction
-from services.fusion.model import ModelDocument, ModelError, parse_model
+from services.fusion.science.model import ModelDocument, ModelError, parse_model
 from services.fusion.versions import Switch
 
 _SWITCH_COLUMNS = "number, version, effect_time, actor, switch_time"

@@ -8,8 +8,8 @@ from uuid import UUID
 from libs.common.db.copying import NULL, boolean, double, microseconds, numeric, sized, timestamp, words
 from libs.common.ids import DerivedIds
 from services.fusion.fold import ChunkResult
-from services.fusion.fuse import Contribution
-from services.fusion.session_state import LevelCause
+from services.fusion.science.fuse import Contribution
+from services.fusion.science.session_state import LevelCause
 from services.fusion.store.result_rows import COLUMNS, CONTRIBUTION_PARTS, modalities_used
 from services.fusion.vocabulary import KNOWN_EMOTIONS, SHOWING_MODALITIES, Direction, Emotion, Level, Modality
 

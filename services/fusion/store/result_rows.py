@@ -9,8 +9,8 @@ import asyncpg
 
 from libs.common.ids import derived_id
 from services.fusion.fold import ChunkResult, Standing
-from services.fusion.fuse import Contribution, FusedChunk
-from services.fusion.session_state import LevelCause, SessionState
+from services.fusion.science.fuse import Contribution, FusedChunk
+from services.fusion.science.session_state import LevelCause, SessionState
 from services.fusion.vocabulary import KNOWN_EMOTIONS, SHOWING_MODALITIES, Direction, Emotion, Level, Modality
 
 CONTRIBUTION_PARTS = ("probability", "weight", "confidence", "logit")

@@ -14,7 +14,7 @@ from libs.common.db.copying import copy_rows
 from libs.common.db.database import Transaction
 from services.fusion.fold import ChangedResult, ChunkResult, Standing
 from services.fusion.records import PageKey
-from services.fusion.session_state import JUDGED_CHUNKS, Judged
+from services.fusion.science.session_state import JUDGED_CHUNKS, Judged
 from services.fusion.store.packed_results import packed
 from services.fusion.store.result_rows import COLUMNS, result_in
 from services.fusion.vocabulary import Direction

@@ -11,7 +11,7 @@ import asyncpg
 from libs.common.db.database import Transaction
 from services.fusion.fold import Standing
 from services.fusion.records import SessionEnd, SessionRisk
-from services.fusion.session_state import LevelCause, SessionState
+from services.fusion.science.session_state import LevelCause, SessionState
 from services.fusion.store import silences
 from services.fusion.store.result_rows import result_in
 from services.fusion.vocabulary import Direction, Level

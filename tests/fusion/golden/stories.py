@@ -12,10 +12,10 @@ from uuid import UUID
 
 from services.fusion.explanation import explain
 from services.fusion.fold import ChangedResult, ChunkResult, ClientBatch, Models, SessionFold, Standing
-from services.fusion.fuse import fuse_chunks
-from services.fusion.inputs import ChunkInputs, InputArrays, Said, Shown
-from services.fusion.model import FusionModel, parse_model
 from services.fusion.models import read_document
+from services.fusion.science.fuse import fuse_chunks
+from services.fusion.science.inputs import ChunkInputs, InputArrays, Said, Shown
+from services.fusion.science.model import FusionModel, parse_model
 from services.fusion.vocabulary import KNOWN_EMOTIONS, CrisisSignal, Emotion, Level, Modality
 from tests.fusion import make
 

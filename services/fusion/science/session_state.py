@@ -7,9 +7,9 @@ from enum import StrEnum
 from uuid import UUID
 
 from libs.common.values import value
-from services.fusion.fuse import FusedChunk
-from services.fusion.inputs import Window
-from services.fusion.model import MOST_WINDOW_CHUNKS, FusionModel, SessionPolicy
+from services.fusion.science.fuse import FusedChunk
+from services.fusion.science.inputs import Window
+from services.fusion.science.model import MOST_WINDOW_CHUNKS, FusionModel, SessionPolicy
 from services.fusion.vocabulary import Direction, Level
 
 Judged = tuple[tuple[UUID, Direction], ...]

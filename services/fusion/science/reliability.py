@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from services.fusion.inputs import Booleans, Floats, Integers, Strings
-from services.fusion.model import EmotionModel, ModalityReliability, VersionReliability
+from services.fusion.science.inputs import Booleans, Floats, Integers, Strings
+from services.fusion.science.model import EmotionModel, ModalityReliability, VersionReliability
 from services.fusion.vocabulary import KNOWN_EMOTIONS, Emotion
 
 # Hopeless, resigned and numb are shades of sadness that no data set has; surprise speaks for none of the six.

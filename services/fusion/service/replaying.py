@@ -18,11 +18,11 @@ from libs.common.rpc.errors import AppError, ErrorKind
 from quietus.common.v1.options_pb2 import ROLE_COUNSELOR
 from services.fusion.differences import Difference, Part, ReplayedRow, difference, missing_result
 from services.fusion.fold import ChunkResult, Standing, advanced, finding_of
-from services.fusion.fuse import FusedChunk, fuse_chunks
-from services.fusion.inputs import ChunkInputs, InputArrays
-from services.fusion.model import FusionModel
 from services.fusion.records import PageKey
-from services.fusion.registry import KnownModels
+from services.fusion.science.fuse import FusedChunk, fuse_chunks
+from services.fusion.science.inputs import ChunkInputs, InputArrays
+from services.fusion.science.model import FusionModel
+from services.fusion.service.registry import KnownModels
 from services.fusion.store import accounts, inputs, results, sessions
 from services.fusion.store.result_rows import COLUMNS, FITTED_COLUMNS, result_in, row_of
 from services.fusion.store.sessions import SessionTail

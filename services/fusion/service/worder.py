@@ -16,8 +16,8 @@ from libs.common.observability.metrics import Metrics
 from libs.common.rpc.errors import AppError
 from services.fusion.explanation import Wording
 from services.fusion.facts import facts_in
-from services.fusion.language_model import LanguageModel, NoAnswerError
 from services.fusion.restraint import CircuitBreaker, TokenBucket
+from services.fusion.service.language_model import LanguageModel, NoAnswerError
 from services.fusion.settings import FusionSettings
 from services.fusion.store import wordings
 from services.fusion.store.wordings import WordingKey

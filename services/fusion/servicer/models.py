@@ -12,9 +12,9 @@ from quietus.common.v1.options_pb2 import Role
 from quietus.common.v1.types_pb2 import RiskLevel
 from quietus.fusion.v1 import models_pb2 as contract
 from quietus.fusion.v1.models_pb2_grpc import ModelServiceServicer
-from services.fusion.comparing import Comparisons, Question
 from services.fusion.disclosure import Counts, Findings
-from services.fusion.switching import ModelSwitching
+from services.fusion.service.comparing import Comparisons, Question
+from services.fusion.service.switching import ModelSwitching
 from services.fusion.versions import Switch
 
 Context = grpc.aio.ServicerContext[Any, Any]

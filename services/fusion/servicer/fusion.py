@@ -16,12 +16,12 @@ from quietus.fusion.v1 import fusion_pb2 as contract
 from quietus.fusion.v1.fusion_pb2_grpc import FusionServiceServicer
 from services.fusion.explanation import Wording
 from services.fusion.fold import ChunkResult
-from services.fusion.live import LiveSessions
 from services.fusion.records import BEGINNING, PageKey, SessionRisk
-from services.fusion.replaying import SessionReplay
-from services.fusion.review_messages import review_message
-from services.fusion.reviewing import Candidate, Reviews
-from services.fusion.service import Sessions
+from services.fusion.service.answers import Sessions
+from services.fusion.service.live import LiveSessions
+from services.fusion.service.replaying import SessionReplay
+from services.fusion.service.reviewing import Candidate, Reviews
+from services.fusion.servicer.reviews import review_message
 from services.fusion.silence import Silence
 from services.fusion.telling import record_message, replay_message, result_message, risk_message
 

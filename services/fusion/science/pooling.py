@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.fusion.inputs import Booleans, Floats
-from services.fusion.model import DistressModel
+from services.fusion.science.inputs import Booleans, Floats
+from services.fusion.science.model import DistressModel
 from services.fusion.vocabulary import Modality
 
 

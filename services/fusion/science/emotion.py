@@ -4,8 +4,8 @@ them.
 
 import numpy as np
 
-from services.fusion.inputs import Booleans, Floats
-from services.fusion.model import EmotionModel, StackerWeights
+from services.fusion.science.inputs import Booleans, Floats
+from services.fusion.science.model import EmotionModel, StackerWeights
 from services.fusion.vocabulary import KNOWN_EMOTIONS
 
 

@@ -2,7 +2,7 @@
 
 from libs.common.timestamps import to_timestamp
 from quietus.fusion.v1 import fusion_pb2 as contract
-from services.fusion.reviewing import Review
+from services.fusion.service.reviewing import Review
 from services.fusion.thresholds import CountedShare, Effect, Standing
 
 

@@ -8,13 +8,13 @@ from libs.common.db.database import Database, Transaction
 from libs.common.people.access import Access
 from libs.common.rpc.caller import Caller
 from libs.common.rpc.errors import AppError, ErrorKind
-from services.fusion.counterfactual import NOT_ASKED, Counterfactuals, counterfactuals
 from services.fusion.fold import ChunkResult, advanced
-from services.fusion.fuse import fuse_chunks
-from services.fusion.inputs import InputArrays
-from services.fusion.model import FusionModel
 from services.fusion.records import DissonanceRecord, PageKey, SessionRisk
-from services.fusion.registry import KnownModels
+from services.fusion.science.counterfactual import NOT_ASKED, Counterfactuals, counterfactuals
+from services.fusion.science.fuse import fuse_chunks
+from services.fusion.science.inputs import InputArrays
+from services.fusion.science.model import FusionModel
+from services.fusion.service.registry import KnownModels
 from services.fusion.silence import Silence
 from services.fusion.store import accounts, inputs, results, sessions, silences
 

@@ -7,8 +7,8 @@ from typing import Any
 from libs.common.db.audit import append_audit
 from libs.common.db.database import Database
 from libs.common.rpc.errors import AppError, ErrorKind
-from services.fusion.model import ModelDocument, ModelError, parse_model
-from services.fusion.registry import candidate
+from services.fusion.science.model import ModelDocument, ModelError, parse_model
+from services.fusion.service.registry import candidate
 from services.fusion.store import models
 from services.fusion.versions import Switch
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from libs.common.db.database import Database, Transaction
 from libs.common.rpc.errors import AppError, ErrorKind
 from services.fusion.fold import ClientBatch, Models
-from services.fusion.model import FusionModel, ModelDocument, ModelError, parse_model
 from services.fusion.models import read_document, shipped_versions
+from services.fusion.science.model import FusionModel, ModelDocument, ModelError, parse_model
 from services.fusion.store import models, results
 from services.fusion.versions import Switch, by_version
 

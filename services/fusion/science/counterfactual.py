@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.fusion.fuse import FusedChunk
-from services.fusion.model import FusionModel
-from services.fusion.pooling import Pooled, pool
+from services.fusion.science.fuse import FusedChunk
+from services.fusion.science.model import FusionModel
+from services.fusion.science.pooling import Pooled, pool
 from services.fusion.vocabulary import Level, Modality
 
 SURE = 1.0

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import numpy as np
 
-from services.fusion.inputs import Booleans, Floats, Integers
-from services.fusion.model import DissonanceModel
+from services.fusion.science.inputs import Booleans, Floats, Integers
+from services.fusion.science.model import DissonanceModel
 from services.fusion.vocabulary import KNOWN_EMOTIONS, Direction, Emotion, Level
 
 

@@ -14,12 +14,12 @@ from libs.common.rpc.errors import AppError, ErrorKind
 from quietus_edge.ids import first_uuid7
 from services.fusion.comparison import ComparedChunk, Report, SessionTally, Tally
 from services.fusion.disclosure import Findings, of_many
-from services.fusion.fuse import fuse_chunks
-from services.fusion.inputs import ChunkInputs, InputArrays
-from services.fusion.model import FusionModel
 from services.fusion.records import BEGINNING
-from services.fusion.registry import candidate
-from services.fusion.session_state import START, SessionState, advance
+from services.fusion.science.fuse import fuse_chunks
+from services.fusion.science.inputs import ChunkInputs, InputArrays
+from services.fusion.science.model import FusionModel
+from services.fusion.science.session_state import START, SessionState, advance
+from services.fusion.service.registry import candidate
 from services.fusion.store import comparing, inputs, sessions
 from services.fusion.store.comparing import StoredLevel
 from services.fusion.store.results import Place

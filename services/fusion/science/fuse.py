@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from services.fusion import dissonance, emotion, pooling, reliability, words
-from services.fusion.inputs import Booleans, Floats, InputArrays, Integers
-from services.fusion.model import EmotionModel, FusionModel, ModalityReliability, VersionReliability
+from services.fusion.science import dissonance, emotion, pooling, reliability, words
+from services.fusion.science.inputs import Booleans, Floats, InputArrays, Integers
+from services.fusion.science.model import EmotionModel, FusionModel, ModalityReliability, VersionReliability
 from services.fusion.vocabulary import Direction, Emotion, Level, Modality
 
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from services.fusion.inputs import Floats, InputArrays, Integers
-from services.fusion.model import DistressModel
+from services.fusion.science.inputs import Floats, InputArrays, Integers
+from services.fusion.science.model import DistressModel
 from services.fusion.vocabulary import Level, Modality
 
 NO_FLOOR = 0

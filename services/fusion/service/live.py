@@ -13,9 +13,9 @@ from libs.common.rpc.drain import DrainSignal
 from libs.common.rpc.errors import AppError, ErrorKind
 from quietus.common.v1.options_pb2 import ROLE_COUNSELOR
 from services.fusion.records import SessionRisk
-from services.fusion.service import SESSION_NOT_FOUND
+from services.fusion.service.answers import SESSION_NOT_FOUND
+from services.fusion.service.watching import Sighting, Watch, Watchers
 from services.fusion.store import sessions
-from services.fusion.watching import Sighting, Watch, Watchers
 
 
 def position_of(risk: SessionRisk) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
-from services.fusion.inputs import Floats
+from services.fusion.science.inputs import Floats
 from services.fusion.vocabulary import KNOWN_EMOTIONS, Emotion, Level, Modality
 
 # Nobody has fitted these to data of distressed people; they are an expert's first guess and say so.

@@ -10,8 +10,8 @@ from uuid import UUID
 from libs.common.db.database import Transaction
 from services.fusion.events import chunks_fused
 from services.fusion.fold import ChunkResult, ClientBatch, Models, SessionFold, Standing
-from services.fusion.fuse import fuse_chunks
-from services.fusion.inputs import ChunkInputs, InputArrays
+from services.fusion.science.fuse import fuse_chunks
+from services.fusion.science.inputs import ChunkInputs, InputArrays
 from services.fusion.store import accounts, inputs, results, sessions
 from services.fusion.store.results import Place
 from services.fusion.store.sessions import SessionTail

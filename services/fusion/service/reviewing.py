@@ -14,7 +14,7 @@ from libs.common.rpc.caller import Caller
 from libs.common.rpc.errors import AppError, ErrorKind
 from quietus_edge.ids import EPOCH
 from services.fusion import thresholds
-from services.fusion.registry import KnownModels
+from services.fusion.service.registry import KnownModels
 from services.fusion.store import courses, outcomes
 from services.fusion.thresholds import Case, Course, Decided, Effect, Standing, Thresholds
 

@@ -1,0 +1,1 @@
+"""gRPC of fusion, one file a service of the contract: proto in, use case, proto out."""
