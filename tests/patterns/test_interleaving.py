@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from libs.common.db.database import Database
 from quietus.common.v1.types_pb2 import RiskLevel
 from services.patterns.app import handlers
+from services.patterns.service import derivation, gate
+from services.patterns.service import history as history_of_sessions
 from tests.conftest import MakeDatabase
 from tests.patterns.feeds import (
     Batch,
@@ -60,6 +62,9 @@ def histories(draw: st.DrawFn) -> list[Happening]:
     while left := [sequence for sequence in sequences if sequence]:
         merged.append(draw(st.sampled_from(left)).pop(0))
     return merged
+
+
+ENGLISH = {"language": "en", "topics": ["work"]}
 
 
 class Accident(StrEnum):
@@ -115,7 +120,22 @@ def database(make_database: MakeDatabase) -> Database:
     return make_database("patterns")
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.fixture
+def bounds(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many waiting events, results and kept facts are held at once."""
+    waiting, summarised, kept = request.param
+    monkeypatch.setattr(gate, "WAITING_EVENTS", waiting)
+    monkeypatch.setattr(derivation, "SUMMARISED_AT_ONCE", summarised)
+    monkeypatch.setattr(history_of_sessions, "KEPT_MAX", kept)
+    monkeypatch.setattr(history_of_sessions, "KEPT_OF_ONE_MAX", kept)
+
+
+any_bounds = pytest.mark.parametrize("bounds", [(256, 5_000, 50_000), (1, 1, 4), (3, 4, 12)], indirect=True)
+
+
+@any_bounds
+@pytest.mark.usefixtures("bounds")
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=histories(), schedule=schedules())
 async def test_any_interleaving_makes_the_same_rows_and_tells_the_same(
     database: Database, history: list[Happening], schedule: Schedule
@@ -130,12 +150,19 @@ async def test_any_interleaving_makes_the_same_rows_and_tells_the_same(
     assert await waiting_in(database) == 0
 
 
+@any_bounds
+@pytest.mark.usefixtures("bounds")
 @pytest.mark.parametrize("accident", Accident)
-async def test_whoever_folds_knows_all_of_the_session(database: Database, accident: Accident) -> None:
-    """Every second batch meets the accident."""
+async def test_whoever_folds_knows_all_of_a_long_session(database: Database, accident: Accident) -> None:
+    """Every second batch meets the accident. Chunks come again, revised, and so do the numbers of batches."""
     history: list[Happening] = [
-        Batch(0, 1, number, [Chunk(number, 0.1, pitch_mean=100.0 * number, cues={"language": "en"})])
-        for number in range(1, 9)
+        Batch(
+            0,
+            1,
+            number - (number % 5 == 0),
+            [Chunk(number % 27 + 1, number / 100, revision=number // 27 + 1, pitch_mean=3.0 * number, cues=ENGLISH)],
+        )
+        for number in range(1, 41)
     ]
     feeds = feeds_of(history)
     await run(database, feeds, [("ingest", EVERYTHING, Accident.NONE)])
@@ -172,8 +199,10 @@ async def test_two_followers_at_once(database: Database) -> None:
     expected = await rows_of(database), await told_by(database)
     await empty(database)
 
+    shared = handlers()
+
     async def follow(source: str, at_a_time: int) -> None:
-        handler = handlers()[source]
+        handler = shared[source]
         for start in range(0, len(feeds[source]), at_a_time):
             await apply(database, handler, feeds[source][start : start + at_a_time])
 

@@ -1,7 +1,8 @@
 """Folds fusion's events, each person's in the order of fusion's feed, upon the facts that ingest told of them."""
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from uuid import UUID
@@ -14,11 +15,14 @@ from services.patterns.person import Known, Person
 from services.patterns.records import RiskAssessed
 from services.patterns.rules import Rules
 from services.patterns.service.history import Histories, History, read
-from services.patterns.session import is_summarised_within, with_batch, with_end
+from services.patterns.session import Session, is_summarised_within, with_batch, with_end
 from services.patterns.store import assessments, interfaces, patterns, results, sessions, standings
 from services.patterns.telling import told_event
 
 Fused = FusedBatch | SettledSession
+
+# Results that are read, held and summarised before everything else has its turn: some 50 ms.
+SUMMARISED_AT_ONCE = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,28 @@ class Ready:
 
     event: Fused
     ordinal: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Touched:
+    """A session as it is before its next events."""
+
+    session_id: UUID
+    session: Session | None
+    ready: Sequence[Ready]
+
+    @property
+    def results_seen(self) -> int:
+        return self.session.results_seen if self.session else 0
+
+    @property
+    def is_summarised(self) -> bool:
+        return is_summarised_within(self.session, [one.event for one in self.ready])
+
+    @property
+    def facts_through(self) -> int:
+        newest = max(one.ordinal for one in self.ready)
+        return max(newest, self.session.facts_ordinal) if self.session else newest
 
 
 class Derivation:
@@ -38,14 +64,18 @@ class Derivation:
         self._histories = Histories()
 
     async def fold(self, tx: Transaction, ready: Mapping[UUID, Sequence[Ready]], names: Mapping[UUID, str]) -> None:
-        """`ready`: events of each person in order. `names`: their anonymous ids. Statements don't grow with people."""
+        """`ready`: events of each person in order. `names`: their anonymous ids. Statements grow with what is
+        summarised, not with people."""
         people = await self._people(tx, ready)
-        histories = await self._read_histories(tx, people, ready)
-        for user_id, person in people.items():
-            for one in ready[user_id]:
-                self._fold_one(person, one, histories[one.event.session_id])
-        for history in histories.values():
-            self._histories.give_back(history)
+        touched = {user_id: _touched(person, ready[user_id]) for user_id, person in people.items()}
+        for some in _portions(touched):
+            histories = await self._read_histories(tx, [one for user_id in some for one in touched[user_id]])
+            for user_id in some:
+                for one in ready[user_id]:
+                    self._fold_one(people[user_id], one, histories[one.event.session_id])
+            for history in histories.values():
+                self._histories.give_back(history)
+            await asyncio.sleep(0)
         everybodys = chain.from_iterable(ready.values())
         await results.keep(tx, [one.event for one in everybodys if isinstance(one.event, FusedBatch)])
         await self._keep(tx, list(people.values()))
@@ -73,23 +103,10 @@ class Derivation:
             people[user_id] = Person(user_id, known, self._method, self._rules)
         return people
 
-    async def _read_histories(
-        self, tx: Transaction, people: Mapping[UUID, Person], ready: Mapping[UUID, Sequence[Ready]]
-    ) -> dict[UUID, History]:
-        """Of the sessions that are touched, with all that their summaries will need."""
-        histories: dict[UUID, History] = {}
-        through: dict[UUID, int] = {}
-        for user_id, events in ready.items():
-            by_session: defaultdict[UUID, list[Ready]] = defaultdict(list)
-            for one in events:
-                by_session[one.event.session_id].append(one)
-            for session_id, those in by_session.items():
-                session = people[user_id].session(session_id)
-                histories[session_id] = self._histories.take(session_id, session.results_seen if session else 0)
-                if is_summarised_within(session, [one.event for one in those]):
-                    ordinals = [one.ordinal for one in those]
-                    through[session_id] = max([*ordinals, session.facts_ordinal] if session else ordinals)
-        await read(tx, histories, through)
+    async def _read_histories(self, tx: Transaction, touched: Sequence[_Touched]) -> dict[UUID, History]:
+        """With all that their summaries will need."""
+        histories = {one.session_id: self._histories.take(one.session_id, one.results_seen) for one in touched}
+        await read(tx, histories, {one.session_id: one.facts_through for one in touched if one.is_summarised})
         return histories
 
     def _fold_one(self, person: Person, one: Ready, history: History) -> None:
@@ -126,3 +143,24 @@ class Derivation:
             await patterns.keep(tx, made)
         if shown := [record for one in folded for record in one.interfaces]:
             await interfaces.keep(tx, shown, [change for one in folded for change in one.changes])
+
+
+def _touched(person: Person, ready: Sequence[Ready]) -> list[_Touched]:
+    by_session: defaultdict[UUID, list[Ready]] = defaultdict(list)
+    for one in ready:
+        by_session[one.event.session_id].append(one)
+    return [_Touched(session_id, person.session(session_id), those) for session_id, those in by_session.items()]
+
+
+def _portions(touched: Mapping[UUID, Sequence[_Touched]]) -> Iterator[list[UUID]]:
+    """People whose summaries together rest on about as many results as may be held; but one at least."""
+    portion: list[UUID] = []
+    held = 0
+    for user_id, those in touched.items():
+        portion.append(user_id)
+        held += sum(one.results_seen for one in those if one.is_summarised)
+        if held >= SUMMARISED_AT_ONCE:
+            yield portion
+            portion, held = [], 0
+    if portion:
+        yield portion

@@ -60,7 +60,7 @@ class Gate:
         waiting = await results.waiting(tx, people, at_once)
         events = {user: [fused(Event.FromString(one.event)) for one in those] for user, those in waiting.items()}
         ready = await self._leading(tx, events)
-        done = {user: waiting[user][len(those) - 1].sequence for user, those in ready.items() if those}
+        done = [one.sequence for user, those in ready.items() for one in waiting[user][: len(those)]]
         if done:
             await results.done_waiting(tx, done)
             await self._fold(tx, ready, names)

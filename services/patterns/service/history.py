@@ -1,4 +1,4 @@
-"""The chunks of sessions, for their summaries: read once, and kept for as long as a session goes on."""
+"""The chunks of sessions, for their summaries: those that were folded last are kept."""
 
 from collections.abc import Iterable, Mapping
 from uuid import UUID
@@ -67,10 +67,11 @@ async def read(tx: Transaction, histories: Mapping[UUID, History], through: Mapp
 
 
 class Histories:
-    """Of the sessions that were folded lately.
+    """Of the sessions that were folded last, settled ones too.
 
     A person's events are folded in one order, whoever does it and however often it fails. So a history that has seen as
-    many results as the session's state is that state's, and any other is forgotten.
+    many results as the session's state is that state's, and any other is forgotten. What has expired in the store may
+    still be in one.
     """
 
     def __init__(self) -> None:
@@ -88,6 +89,8 @@ class Histories:
         return History(session_id, results_seen)
 
     def give_back(self, history: History) -> None:
+        if before := self._kept.pop(history.session_id, None):
+            self._size -= before.size
         if history.size > KEPT_OF_ONE_MAX:
             return
         self._kept[history.session_id] = history

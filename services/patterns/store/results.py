@@ -32,10 +32,7 @@ CROSS JOIN LATERAL (
 ORDER BY told.user_id, sequence
 """
 _WAIT = "INSERT INTO waiting_fused (user_id, event) VALUES ($1, $2)"
-_DONE_WAITING = """
-DELETE FROM waiting_fused USING unnest($1::uuid[], $2::bigint[]) AS done (user_id, through)
-WHERE waiting_fused.user_id = done.user_id AND sequence <= through
-"""
+_DONE_WAITING = "DELETE FROM waiting_fused WHERE sequence = ANY($1::bigint[])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +74,8 @@ async def wait(tx: Transaction, events: Sequence[tuple[UUID, bytes]]) -> None:
     await tx.driver.executemany(_WAIT, events)
 
 
-async def done_waiting(tx: Transaction, through: Mapping[UUID, int]) -> None:
-    """Through a sequence of each person."""
-    await tx.driver.execute(_DONE_WAITING, list(through), list(through.values()))
+async def done_waiting(tx: Transaction, sequences: Sequence[int]) -> None:
+    await tx.driver.execute(_DONE_WAITING, sequences)
 
 
 def _chunk(row: Mapping[str, Any]) -> FusedChunk:
