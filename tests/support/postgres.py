@@ -69,5 +69,25 @@ async def execute(dsn: str, statement: str, *values: object) -> None:
         await connection.close()
 
 
+def query(dsn: str, sql: str) -> object:
+    """Waits while the server recovers."""
+
+    async def run() -> object:
+        async with asyncio.timeout(60):
+            while True:
+                try:
+                    connection = await asyncpg.connect(dsn)
+                except (OSError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError):
+                    await asyncio.sleep(0.02)
+                    continue
+                try:
+                    return await connection.fetchval(sql)
+                finally:
+                    await connection.close()
+
+    with asyncio.Runner() as runner:
+        return runner.run(run())
+
+
 def in_database(dsn: str, name: str) -> str:
     return make_url(dsn).set(database=name).render_as_string(hide_password=False)

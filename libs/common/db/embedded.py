@@ -1,7 +1,8 @@
 """The embedded Postgres of one machine, owned by one supervisor process.
 
 `python -m libs.common.db.embedded FOLDER` runs in the foreground, prints {"dsn": ...} on one line when the server takes
-connections, starts it anew whenever it dies, and stops it on SIGTERM. What can't start ends in one line and status 1.
+connections, starts it anew whenever it dies or is stuck, and stops it on SIGTERM. What can't start ends in one line and
+status 1.
 
 The folder holds `cluster/` (the data), `server.log`, the socket and the supervisor's lock; it is 0700. No port.
 """
@@ -18,12 +19,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 from urllib.parse import quote
 
 import psutil
 
+from libs.common.db import watch
 from libs.common.db.cluster import (
     ADMIN_ROLE,
     EmbeddedError,
@@ -39,7 +42,6 @@ from libs.common.db.sizes import SERVER_CONNECTIONS
 SOCKET_NAME = ".s.PGSQL.5432"
 MAX_SOCKET_PATH_BYTES = 107
 
-RECOVERY_SECONDS = 300.0
 ORPHANS_SECONDS = 60.0
 SHUTDOWN_SECONDS = 30.0
 POLL_SECONDS = 0.02
@@ -109,10 +111,17 @@ class EmbeddedPostgres:
             raise EmbeddedError(f"{self.folder}: {error.strerror or error}") from error
         return self.dsn
 
-    def wait(self) -> None:
-        """Blocks until the server dies."""
-        if self._process is not None:
-            self._process.wait()
+    def wait(self) -> bool:
+        """Blocks until the server dies; True when it had to be killed, as it neither served nor recovered."""
+        if self._process is None:
+            return False
+        watched = self._watch(self._process)
+        while not watched.gives_up():
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(watch.LOOK_SECONDS)
+                return False
+        self._kill(self._process)
+        return True
 
     def stop(self) -> None:
         """Ends transactions, writes a checkpoint and lets the folder go. Does nothing when nothing runs."""
@@ -188,15 +197,23 @@ class EmbeddedPostgres:
 
     def _becomes_ready(self, process: "subprocess.Popen[bytes]") -> bool:
         """False when it ended instead."""
-        give_up = time.monotonic() + RECOVERY_SECONDS
-        while time.monotonic() < give_up:
-            if process.poll() is not None:
-                return False
+        watched = self._watch(process)
+        while process.poll() is None:
             lines = self._pid_file_lines()
             if len(lines) >= 8 and lines[0] == str(process.pid) and lines[7] == "ready":
                 return True
+            if watched.gives_up():
+                self._kill(process)
+                raise EmbeddedError(f"{self.folder}: neither served nor recovered (see {self.log_file})")
             time.sleep(POLL_SECONDS)
-        raise EmbeddedError(f"{self.folder}: not ready after {RECOVERY_SECONDS:.0f} s (see {self.log_file})")
+        return False
+
+    def _watch(self, process: "subprocess.Popen[bytes]") -> watch.Watch:
+        return watch.Watch(process.pid, self._socket_folder())
+
+    def _kill(self, process: "subprocess.Popen[bytes]") -> None:
+        watch.kill(process.pid)
+        process.wait()
 
     def _pid_file_lines(self) -> list[str]:
         try:
@@ -234,7 +251,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         print(json.dumps({"dsn": server.start()}), flush=True)  # noqa: T201 - the parent reads it
         while True:
-            server.wait()
+            if server.wait():
+                print("postgres: neither served nor recovered, is started anew", file=sys.stderr)  # noqa: T201
             server.start()
     except EmbeddedError as error:
         print(f"postgres: {error}", file=sys.stderr)  # noqa: T201 - a supervisor's last words

@@ -1,6 +1,5 @@
 """The supervisor of the embedded server, as a process of its own that is killed in every way."""
 
-import asyncio
 import json
 import os
 import signal
@@ -16,7 +15,7 @@ import pytest
 from libs.common.db import embedded
 from libs.common.db.cluster import EmbeddedError
 from libs.common.db.embedded import NOT_DURABLE, EmbeddedPostgres
-from tests.support.postgres import quick_folder
+from tests.support.postgres import query, quick_folder
 
 COMMAND = (sys.executable, "-m", "libs.common.db.embedded")
 
@@ -51,26 +50,6 @@ def supervisor(folder: Path) -> Iterator[Supervisor]:
     yield started
     if started.process.poll() is None:
         started.end()
-
-
-def query(dsn: str, sql: str) -> object:
-    """Waits while the server recovers."""
-
-    async def run() -> object:
-        async with asyncio.timeout(60):
-            while True:
-                try:
-                    connection = await asyncpg.connect(dsn)
-                except (OSError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError):
-                    await asyncio.sleep(0.02)
-                    continue
-                try:
-                    return await connection.fetchval(sql)
-                finally:
-                    await connection.close()
-
-    with asyncio.Runner() as runner:
-        return runner.run(run())
 
 
 def test_killed_server_comes_back_with_all_that_was_committed(supervisor: Supervisor) -> None:
