@@ -55,6 +55,7 @@ class Watch:
             f"--host={self._socket_folder}",
             f"--username={ADMIN_ROLE}",
             "--dbname=postgres",
+            "--timeout=0",  # ours counts
         ]
         try:
             return subprocess.run(  # noqa: S603 - our own binary
