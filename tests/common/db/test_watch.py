@@ -97,6 +97,8 @@ def test_server_that_is_stopped_for_a_while_is_left_alone(server: EmbeddedPostgr
     Timer(PATIENCE_SECONDS / 2, process.resume).start()
     Timer(PATIENCE_SECONDS * 3, process.kill).start()
     assert not server.wait()
+    server.start()
+    assert kept(server) == ROWS
 
 
 def test_server_that_is_stuck_after_a_crash_of_a_process_is_killed(server: EmbeddedPostgres) -> None:
