@@ -154,15 +154,15 @@ async def test_any_interleaving_makes_the_same_rows_and_tells_the_same(
 @pytest.mark.usefixtures("bounds")
 @pytest.mark.parametrize("accident", Accident)
 async def test_whoever_folds_knows_all_of_a_long_session(database: Database, accident: Accident) -> None:
-    """Every second batch meets the accident. Chunks come again, revised, and so do the numbers of batches."""
+    """Every second batch meets the accident. Chunks come again, revised, and numbers of batches too, late."""
     history: list[Happening] = [
         Batch(
             0,
             1,
-            number - (number % 5 == 0),
+            number - 6 * (number % 10 == 7),
             [Chunk(number % 27 + 1, number / 100, revision=number // 27 + 1, pitch_mean=3.0 * number, cues=ENGLISH)],
         )
-        for number in range(1, 41)
+        for number in range(1, 38)  # the last one makes a summary due
     ]
     feeds = feeds_of(history)
     await run(database, feeds, [("ingest", EVERYTHING, Accident.NONE)])

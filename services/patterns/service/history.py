@@ -38,8 +38,8 @@ class History:
         self.results_seen += len(batch.chunks)
 
     def take_chunks(self, kept: Iterable[FusedChunk]) -> None:
-        """What the store has."""
-        self._chunks = {chunk.chunk_id: chunk for chunk in kept} | self._chunks
+        """All that the store has, before anything is added."""
+        self._chunks = {chunk.chunk_id: chunk for chunk in kept}
         self.lacks_chunks = False
 
     def take_features(self, more: list[tuple[int, ChunkFeatures]], through: int) -> None:
