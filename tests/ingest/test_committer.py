@@ -125,6 +125,26 @@ async def test_a_device_that_floods_has_one_turn_in_each_group() -> None:
     assert all(len(group) == 2 for group in store.groups[2:])
 
 
+async def test_a_device_that_floods_takes_no_rest_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much of it waits, it is one turn that is ready."""
+    seen: list[tuple[int, int]] = []
+
+    def rest(interval_seconds: float, commit_seconds: float, ready_bytes: int) -> float:
+        seen.append((committer.queued_bytes, ready_bytes))
+        return 0.0
+
+    monkeypatch.setattr(committer_module, "rest_seconds", rest)
+    store, flood = Store(), RecordingLane()
+    async with running(store, WIDE) as committer:
+        for number in range(1, 41):
+            flood.send(committer, number, predictions=TURN_PREDICTIONS)
+        while len(flood.durable) < 40:
+            await flood.hears()
+        await asyncio.sleep(0)
+    assert seen[0][0] > ENOUGH_BYTES > max(ready for _, ready in seen)
+    assert seen[-1] == (0, 0)
+
+
 async def test_what_waits_behind_a_failed_lane_of_its_device_is_stored_though_nothing_more_comes() -> None:
     store, failed, other = Store(), RecordingLane(), RecordingLane()
     other.place = failed.place

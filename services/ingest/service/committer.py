@@ -33,8 +33,8 @@ SLICE_PREDICTIONS = 512
 # To check a heartbeat costs as much as so many of them.
 OTHER_PREDICTIONS = 8
 
-# A few thousand predictions: a group gains nothing by holding more.
-ENOUGH_BYTES = 1_048_576
+# Some thousand predictions: a group gains little by holding more.
+ENOUGH_BYTES = 262_144
 # A database that takes longer is slow by itself: to wait for it twice would help nobody.
 REST_MAX_SECONDS = 0.05
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 1.0
@@ -102,6 +102,7 @@ class Committer:
         self._line = Line()
         self._prepared: deque[tuple[Lane, Batch]] = deque()
         self._prepared_predictions = 0
+        self._prepared_bytes = 0
         self._queued_bytes = 0
         self._something_received = asyncio.Event()
         self._slice_received = asyncio.Event()
@@ -159,6 +160,7 @@ class Committer:
             if arrival := _arrival(lane, message, receive_time):
                 arrived.append((lane, arrival))
                 predictions += arrival.size_predictions
+                self._prepared_bytes += arrival.size_bytes
                 lane.place.ready_predictions += arrival.size_predictions
             else:
                 others += 1
@@ -187,6 +189,7 @@ class Committer:
     def _taken(self, place: Place, predictions: int, size_bytes: int) -> None:
         """From what was ready."""
         self._prepared_predictions -= predictions
+        self._prepared_bytes -= size_bytes
         self._queued_bytes -= size_bytes
         place.spend(predictions, now())
         self._line.taken(place, predictions)
@@ -200,7 +203,7 @@ class Committer:
                 start = loop.time()
                 await self._settle(group)
                 interval, commit = self._limits.group_interval_seconds, loop.time() - start
-                await asyncio.sleep(rest_seconds(interval, commit, self._queued_bytes))
+                await asyncio.sleep(rest_seconds(interval, commit, self._prepared_bytes))
 
     async def _next_group(self) -> list[tuple[Lane, Batch]]:
         """Turns begin anew when it is complete."""
@@ -275,9 +278,12 @@ class Committer:
                 lane.failed(error)
 
 
-def rest_seconds(interval_seconds: float, commit_seconds: float, waiting_bytes: int) -> float:
-    """Until the next group: the busier the machine, the longer a commit takes, and the more a group should hold."""
-    if waiting_bytes >= ENOUGH_BYTES:
+def rest_seconds(interval_seconds: float, commit_seconds: float, ready_bytes: int) -> float:
+    """Until the next group: the busier the machine, the longer a commit takes, and the more a group should hold.
+
+    What waits and isn't ready doesn't count: a device that floods has much of it, and only its turn in a group.
+    """
+    if ready_bytes >= ENOUGH_BYTES:
         return 0.0
     return max(interval_seconds - commit_seconds, min(commit_seconds, REST_MAX_SECONDS))
 

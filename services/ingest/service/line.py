@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from services.ingest.service.committer import Lane
 
 # What a device may have ready for the next group. A batch that is larger goes whole.
-TURN_PREDICTIONS = 128
+TURN_PREDICTIONS = 64
 
 # Whose it is, the message, and when it came, in microseconds since 1970. A bare tuple, since there is one a message.
 Received: TypeAlias = tuple["Lane", bytes, int]
