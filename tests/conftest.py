@@ -16,6 +16,14 @@ class MakeDatabase(Protocol):
     def __call__(self, slice_name: str, pool_size: int = 3) -> Database: ...
 
 
+@pytest.fixture(scope="session", autouse=True)
+def grpc_engine() -> None:
+    """Outlives the tests: it would end with its last channel, and wait for a call that a fault has left half open."""
+    from grpc.aio import init_grpc_aio  # noqa: PLC0415 - after libs.common, which sets its switches
+
+    init_grpc_aio()
+
+
 @pytest.fixture(scope="session")
 def postgres_admin_dsn() -> Iterator[str]:
     """The administrator's, of an empty server that lives as long as the test process."""
