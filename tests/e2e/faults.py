@@ -22,8 +22,7 @@ SLOW_BYTES_PER_SECOND = 20_000
 LONGEST_DELAY_SECONDS = 0.15
 CUTS = 4
 REPLAYS, MOST_REPLAYS = 2, 50
-# PostgreSQL 18 may be stuck when it can't recover; its supervisor sees that after a minute, or two.
-STUCK_SECONDS = 240.0
+STUCK_SECONDS = 20.0
 # Long enough that everything that was on its way is acknowledged or stuck.
 SILENT_SECONDS = 0.5
 
@@ -136,7 +135,19 @@ async def files_can_not_grow(scene: Scene) -> None:
         try:
             await scene.is_silent(SILENT_SECONDS)
         finally:
-            await eventually(lambda: _unlimited(scene), "Postgres runs without limits", STUCK_SECONDS)
+            await _without_limits(scene)
+
+
+async def _without_limits(scene: Scene) -> None:
+    """A server that began anew under the limits, and couldn't, may neither serve nor end by itself (PostgreSQL 18)."""
+    try:
+        await eventually(lambda: _unlimited(scene), "Postgres runs without limits", STUCK_SECONDS)
+    except AssertionError:
+        process_id = scene.suite.process_id(POSTGRES)
+        assert process_id
+        scene.suite.kill(POSTGRES)
+        await scene.suite.comes_back(POSTGRES, process_id)
+        await eventually(lambda: _unlimited(scene), "Postgres runs without limits")
 
 
 async def _unlimited(scene: Scene) -> str:
