@@ -3,16 +3,18 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from libs.common.db.database import Database
+from libs.common.db.database import Database, Transaction
 from quietus.common.v1.types_pb2 import RiskLevel
 from services.patterns.app import handlers
 from services.patterns.service import derivation, gate
 from services.patterns.service import history as history_of_sessions
+from services.patterns.service.history import History
 from tests.conftest import MakeDatabase
 from tests.patterns.feeds import (
     Batch,
@@ -171,6 +173,30 @@ async def test_whoever_folds_knows_all_of_a_long_session(database: Database, acc
     steps = [Accident.NONE, accident] * (len(history) // 2)
     await run(database, feeds, [(source, 1, step) for step in steps for source in ("ingest", "fusion")])
     assert (await rows_of(database), await told_by(database)) == expected
+
+
+@pytest.mark.parametrize(("at_once", "people_a_read"), [(1, 1), (2, 2), (5_000, 3)])
+async def test_a_fold_reads_for_a_bounded_number_of_results(
+    database: Database, monkeypatch: pytest.MonkeyPatch, at_once: int, people_a_read: int
+) -> None:
+    read: list[int] = []
+    really_read = derivation.read
+
+    async def counted(tx: Transaction, histories: Mapping[UUID, History], through: Mapping[UUID, int]) -> None:
+        read.append(len(through))
+        await really_read(tx, histories, through)
+
+    feeds = feeds_of([Batch(user, user, number, [Chunk(number, 0.1)]) for number in (1, 2) for user in range(3)])
+    await run(
+        database, {source: events[:3] for source, events in feeds.items()}, [("ingest", EVERYTHING, Accident.NONE)]
+    )
+    monkeypatch.setattr(derivation, "SUMMARISED_AT_ONCE", at_once)
+    monkeypatch.setattr(derivation, "read", counted)
+    await run(
+        database, {source: events[3:] for source, events in feeds.items()}, [("ingest", EVERYTHING, Accident.NONE)]
+    )
+    assert max(read) == people_a_read
+    assert sum(read) == 3
 
 
 async def test_when_a_baseline_was_established_does_not_hang_on_grouping(database: Database) -> None:

@@ -40,14 +40,11 @@ class _Touched:
     session_id: UUID
     session: Session | None
     ready: Sequence[Ready]
+    is_summarised: bool
 
     @property
     def results_seen(self) -> int:
         return self.session.results_seen if self.session else 0
-
-    @property
-    def is_summarised(self) -> bool:
-        return is_summarised_within(self.session, [one.event for one in self.ready])
 
     @property
     def facts_through(self) -> int:
@@ -149,7 +146,12 @@ def _touched(person: Person, ready: Sequence[Ready]) -> list[_Touched]:
     by_session: defaultdict[UUID, list[Ready]] = defaultdict(list)
     for one in ready:
         by_session[one.event.session_id].append(one)
-    return [_Touched(session_id, person.session(session_id), those) for session_id, those in by_session.items()]
+    touched = []
+    for session_id, those in by_session.items():
+        session = person.session(session_id)
+        is_summarised = is_summarised_within(session, [one.event for one in those])
+        touched.append(_Touched(session_id, session, those, is_summarised))
+    return touched
 
 
 def _portions(touched: Mapping[UUID, Sequence[_Touched]]) -> Iterator[list[UUID]]:
