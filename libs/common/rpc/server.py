@@ -24,6 +24,8 @@ from libs.common.rpc.interceptors.validate import Validate
 from libs.common.security.tokens import TokenVerifier
 from libs.common.settings import CommonSettings
 
+# Clients ask every half a minute whether a quiet connection is alive.
+PING_INTERVAL_MILLISECONDS = 10_000
 _DRAIN_MARGIN_SECONDS = 60
 
 
@@ -138,7 +140,8 @@ def _options(settings: CommonSettings, *, shares_port: bool) -> list[tuple[str, 
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
         ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+        # By default a client that asks twice within five minutes of silence is cut off: a watch, at night.
+        ("grpc.http2.min_ping_interval_without_data_ms", PING_INTERVAL_MILLISECONDS),
     ]
 
 

@@ -55,6 +55,19 @@ async def test_watcher_of_health_sees_the_drain_and_does_not_hold_it_up() -> Non
         assert await watch.code() is grpc.StatusCode.UNAVAILABLE
 
 
+async def test_a_quiet_stream_is_not_cut_off_though_its_client_asks_whether_it_is_alive(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("libs.common.rpc.server.PING_INTERVAL_MILLISECONDS", 20)
+    asking = [("grpc.keepalive_time_ms", 1_000), ("grpc.http2.max_pings_without_data", 0)]  # no oftener
+    async with serving(probe_parts()) as running, grpc.aio.insecure_channel(running.address, options=asking) as client:
+        watch = HealthStub(client).Watch(HealthCheckRequest())
+        assert (await watch.read()).status == HealthCheckResponse.SERVING
+        await asyncio.sleep(4.5)  # a server that minds ends it at the third
+        await running.server.set_serving(False)
+        assert (await watch.read()).status == HealthCheckResponse.NOT_SERVING
+
+
 async def _services(running: Serving) -> set[str]:
     stream = ServerReflectionStub(running.channel).ServerReflectionInfo(
         iter([ServerReflectionRequest(list_services="")])
