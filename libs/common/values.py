@@ -1,7 +1,9 @@
 """Values of which there are thousands."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeVar, dataclass_transform
+from functools import partial
+from typing import Any, TypeVar, dataclass_transform
 
 T = TypeVar("T")
 
@@ -12,3 +14,8 @@ def value(cls: type[T]) -> type[T]:
     times as slow to make.
     """
     return dataclass(slots=True, unsafe_hash=True)(cls)
+
+
+def maker(named_tuple: type[T]) -> Callable[[Iterable[Any]], T]:
+    """Makes one of all its fields: to call the class itself takes three times as long."""
+    return partial(tuple.__new__, named_tuple)

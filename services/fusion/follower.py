@@ -9,6 +9,7 @@ from libs.common.feed.handler import FeedEvent, Read, UnknownEvent
 from libs.common.feed.outbox import OutboxEvent
 from libs.common.people.store import ensure_users
 from libs.common.timestamps import to_datetime
+from libs.common.values import maker
 from quietus.ingest.v1.events_pb2 import (
     Event,
     ModalityResumed,
@@ -28,6 +29,14 @@ from services.fusion.store import sessions, silences
 from services.fusion.store.sessions import SessionTail
 from services.fusion.vocabulary import Modality
 
+_KINDS = (
+    "predictions_committed",
+    "session_started",
+    "session_ended",
+    "voice_session_recorded",
+    "modality_silent",
+    "modality_resumed",
+)
 Message = PredictionsCommitted | SessionStarted | SessionEnded | VoiceSessionRecorded | ModalitySilent | ModalityResumed
 
 
@@ -39,6 +48,9 @@ class Happening(NamedTuple):
     user_id: UUID
     anonymous_id: str
     content: ClientBatch | SessionEnd | ModalitySilent | ModalityResumed | Exception | None
+
+
+_READ, _HAPPENING = maker(Read), maker(Happening)
 
 
 class IngestHandler:
@@ -53,7 +65,7 @@ class IngestHandler:
     def read(self, event: bytes) -> Read:
         message = _message(Event.FromString(event))
         user_id = known_id(message.user_id)
-        return Read(user_id, Happening(user_id, message.anonymous_id, _content(message)))
+        return _READ((user_id, _HAPPENING((user_id, message.anonymous_id, _content(message)))))
 
     async def apply(self, tx: Transaction, events: Sequence[FeedEvent]) -> None:
         happened: list[Happening] = [event.content for event in events]
@@ -68,20 +80,22 @@ class IngestHandler:
         fused_before = set(tails)
         ends = await sessions.read_ends(tx, fused_into - fused_before)
         events_of_batches = iter(await self._fold(tx, batches, tails))
+        told: list[OutboxEvent] = []
         for one in happened:
             match one.content:
                 case ClientBatch() as batch:
-                    tx.append_to_outbox([OutboxEvent(batch.user_id, next(events_of_batches))])
+                    told.append(OutboxEvent(batch.user_id, next(events_of_batches)))
                     fused_before.add(batch.session_id)
                     if end := ends.pop(batch.session_id, None):
-                        tx.append_to_outbox([OutboxEvent(end.user_id, session_settled(end))])
+                        told.append(OutboxEvent(end.user_id, session_settled(end)))
                 case SessionEnd() as end:
                     await sessions.write_end(tx, end)
-                    tx.append_to_outbox([OutboxEvent(end.user_id, session_settled(end))])
+                    told.append(OutboxEvent(end.user_id, session_settled(end)))
                     if end.session_id not in fused_before:
                         ends[end.session_id] = end
                 case ModalitySilent() | ModalityResumed() as change:
                     await _keep_silence(tx, change)
+        tx.append_to_outbox(told)
 
     async def _fold(
         self, tx: Transaction, batches: Sequence[ClientBatch], tails: Mapping[UUID, SessionTail]
@@ -130,18 +144,8 @@ async def _keep_silence(tx: Transaction, one: ModalitySilent | ModalityResumed) 
 
 
 def _message(event: Event) -> Message:
-    match event.WhichOneof("event"):
-        case "predictions_committed":
-            return event.predictions_committed
-        case "session_started":
-            return event.session_started
-        case "session_ended":
-            return event.session_ended
-        case "voice_session_recorded":
-            return event.voice_session_recorded
-        case "modality_silent":
-            return event.modality_silent
-        case "modality_resumed":
-            return event.modality_resumed
-        case _:
-            raise UnknownEvent
+    kind = event.WhichOneof("event")
+    if kind not in _KINDS:
+        raise UnknownEvent
+    message: Message = getattr(event, kind)
+    return message

@@ -8,9 +8,10 @@ from uuid import UUID
 
 from libs.common.ids import parsed_id
 from libs.common.timestamps import to_datetime
+from libs.common.values import maker
 from quietus.common.v1.types_pb2 import EmotionDistribution
 from quietus.ingest.v1.events_pb2 import ModalitySilent, PredictionsCommitted, SessionEnded
-from quietus.ingest.v1.predictions_pb2 import AudioPrediction, TextPrediction, VisionPrediction
+from quietus.ingest.v1.predictions_pb2 import AudioPrediction, VisionPrediction
 from quietus.ingest.v1.predictions_pb2 import Prediction as PredictionMessage
 from quietus.ingest.v1.sessions_pb2 import SILENCE_CAUSE_FAILED, SILENCE_CAUSE_NO_SIGN, SILENCE_CAUSE_OFF
 from services.fusion.fold import ClientBatch
@@ -22,13 +23,14 @@ from services.fusion.vocabulary import CrisisSignal, Emotion, Level, Modality
 
 def client_batch(committed: PredictionsCommitted) -> ClientBatch:
     """ValueError or KeyError for what ingest would never accept."""
+    batch = committed.batch
     return ClientBatch(
-        user_id=known_id(committed.user_id),
-        anonymous_id=committed.anonymous_id,
-        session_id=known_id(committed.session_id),
-        receive_time=to_datetime(committed.receive_time),
-        batch_number=committed.batch.batch_number,
-        chunks=_chunks(committed.batch.predictions),
+        known_id(committed.user_id),
+        committed.anonymous_id,
+        known_id(committed.session_id),
+        to_datetime(committed.receive_time),
+        batch.batch_number,
+        _chunks(batch.predictions),
     )
 
 
@@ -62,38 +64,37 @@ def silence(silent: ModalitySilent) -> Silence:
 
 def _chunks(messages: Iterable[PredictionMessage]) -> Sequence[ChunkInputs]:
     """The modalities of a chunk share its window, so it is read once."""
-    chunks: dict[str, dict[str, Any]] = {}
+    chunks: dict[str, list[Any]] = {}
     for message in messages:
         chunk_id, modality = message.chunk_id, message.WhichOneof("modality")
+        if modality is None:
+            raise ValueError("a prediction without a modality")
         chunk = chunks.get(chunk_id)
         if chunk is None:
-            chunk = chunks[chunk_id] = {
-                "chunk_id": parsed_id(chunk_id),
-                "capture_start_time": to_datetime(message.capture_start_time),
-                "capture_end_time": to_datetime(message.capture_end_time),
-            }
-        if modality is None or modality in chunk:
-            raise ValueError("a prediction without a modality, or the second of one")
-        chunk[modality] = _READ[modality](getattr(message, modality))
-    return [ChunkInputs(**chunk) for chunk in chunks.values()]
+            start_time, end_time = to_datetime(message.capture_start_time), to_datetime(message.capture_end_time)
+            chunk = chunks[chunk_id] = [parsed_id(chunk_id), start_time, end_time, None, None, None]
+        place, read = _READ[modality]
+        if chunk[place] is not None:
+            raise ValueError("the second prediction of a modality")
+        chunk[place] = read(message)
+    return [ChunkInputs(*chunk) for chunk in chunks.values()]
 
 
-def _vision(message: VisionPrediction) -> Shown:
-    return _shown(message, message.distress_score)
+def _vision(message: PredictionMessage) -> Shown:
+    vision = message.vision
+    return _shown(vision, vision.distress_score)
 
 
-def _audio(message: AudioPrediction) -> Shown:
-    return _shown(message, message.stress_score)
+def _audio(message: PredictionMessage) -> Shown:
+    audio = message.audio
+    return _shown(audio, audio.stress_score)
 
 
 def _shown(message: VisionPrediction | AudioPrediction, probability: float) -> Shown:
-    return Shown(
-        _EMOTIONS[message.emotion],
-        _share(probability),
-        _share(message.confidence),
-        _distribution(message.distribution) if message.HasField("distribution") else None,
-        message.model_version,
-    )
+    confidence = message.confidence
+    _check_shares(probability, confidence)
+    distribution = _distribution(message.distribution) if message.HasField("distribution") else None
+    return _SHOWN((_EMOTIONS[message.emotion], probability, confidence, distribution, message.model_version))
 
 
 def _distribution(message: EmotionDistribution) -> tuple[float, ...]:
@@ -116,25 +117,29 @@ def _by_emotion(labels: tuple[int, ...], shares: int) -> Callable[[Sequence[floa
     return itemgetter(*places)
 
 
-def _text(message: TextPrediction) -> Said:
+def _text(message: PredictionMessage) -> Said:
     """Topics, language and the sealed transcript stay with ingest: fusion doesn't need them."""
-    cues = message.cues
-    return Said(
-        level=_LEVELS[message.risk_level],
-        probability=_share(message.distress_probability),
-        confidence=_share(message.confidence),
-        valence=_valence(message.valence) if message.HasField("valence") else None,
-        deflection=bool(cues.deflections),
-        signals=frozenset(map(CrisisSignal, cues.crisis_signals)) if cues.crisis_signals else _NO_SIGNALS,
-        model_version=message.model_version,
+    text = message.text
+    cues, probability, confidence = text.cues, text.distress_probability, text.confidence
+    _check_shares(probability, confidence)
+    valence = _valence(text.valence) if text.HasField("valence") else None
+    return _SAID(
+        (
+            _LEVELS[text.risk_level],
+            probability,
+            confidence,
+            valence,
+            len(cues.deflections) > 0,
+            _signals(tuple(cues.crisis_signals[:])),
+            text.model_version,
+        )
     )
 
 
-def _share(value: float) -> float:
+def _check_shares(one: float, other: float) -> None:
     """ValueError outside of [0, 1]: a NaN would stay in the session's state for ever."""
-    if not 0.0 <= value <= 1.0:
+    if not (0.0 <= one <= 1.0 and 0.0 <= other <= 1.0):
         raise ValueError("not in [0, 1]")
-    return value
 
 
 def _valence(value: float) -> float:
@@ -144,8 +149,18 @@ def _valence(value: float) -> float:
     return value
 
 
-_READ: dict[str, Callable[[Any], Shown | Said]] = {"vision": _vision, "audio": _audio, "text": _text}
+@lru_cache
+def _signals(numbers: tuple[int, ...]) -> frozenset[CrisisSignal]:
+    return frozenset(map(CrisisSignal, numbers))
+
+
+_SHOWN, _SAID = maker(Shown), maker(Said)
+# Where a modality stands in ChunkInputs.
+_READ: dict[str, tuple[int, Callable[[PredictionMessage], Shown | Said]]] = {
+    "vision": (3, _vision),
+    "audio": (4, _audio),
+    "text": (5, _text),
+}
 # Calling an enum costs as much as reading the rest of a prediction.
 _EMOTIONS = {int(emotion): emotion for emotion in Emotion}
 _LEVELS = {int(level): level for level in Level}
-_NO_SIGNALS: frozenset[CrisisSignal] = frozenset()

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
+from operator import attrgetter
 
 from services.fusion.fold import ClientBatch
 
@@ -22,7 +23,7 @@ class Switch:
 
 def version_at(switches: Sequence[Switch], receive_time: datetime) -> str:
     """`switches` by number, at least one; their effect times never go back. The first one holds from the beginning."""
-    earlier = bisect_left([switch.effect_time for switch in switches], receive_time)
+    earlier = bisect_left(switches, receive_time, key=_EFFECT_TIME)
     return switches[max(earlier - 1, 0)].version
 
 
@@ -32,3 +33,6 @@ def by_version(
     """The batches in their order, parted where the version changes."""
     for version, run in groupby(batches, lambda batch: version_at(switches, batch.receive_time)):
         yield version, list(run)
+
+
+_EFFECT_TIME = attrgetter("effect_time")

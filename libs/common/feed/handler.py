@@ -7,8 +7,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import UUID
 
-from libs.common.values import value
-
 if TYPE_CHECKING:
     from libs.common.db.database import Transaction
 
@@ -24,8 +22,7 @@ class Read(NamedTuple):
     content: Any
 
 
-@value
-class FeedEvent:
+class FeedEvent(NamedTuple):
     """One event of a feed. Position, index and commit_time place it and measure lag; nothing that is derived may
     depend on them, since a backfill has others. `content` is what the handler read in the data."""
 

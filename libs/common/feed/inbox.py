@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 
 from libs.common.feed.handler import FeedEvent, Read, UnknownEvent
 from libs.common.feed.stop import FeedStoppedError
+from libs.common.values import maker
 from quietus.common.v1.feed_pb2 import FeedPayload
 
 # Whose events that are about nobody are, so that they too keep their order when one fails.
@@ -23,6 +24,9 @@ class ReceivedEvent(NamedTuple):
 
     person: UUID
     event: FeedEvent
+
+
+_EVENT, _RECEIVED = maker(FeedEvent), maker(ReceivedEvent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,8 @@ def read_payload(
         events = []
         for index, data in enumerate(FeedPayload.FromString(payload).events, first_index):
             user_id, content = read(data)
-            events.append(ReceivedEvent(user_id or NOBODY, FeedEvent(position, index, data, commit_time, content)))
+            event = _EVENT((position, index, data, commit_time, content))
+            events.append(_RECEIVED((user_id or NOBODY, event)))
     except UnknownEvent:
         raise FeedStoppedError("UNKNOWN_EVENT") from None
     except (DecodeError, ValueError):
