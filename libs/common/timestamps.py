@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from libs.common.wire import VARINT, long_varint, tag, varint
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -16,3 +18,17 @@ def to_datetime(timestamp: Timestamp) -> datetime:
 def to_timestamp(moment: datetime) -> Timestamp:
     microseconds = (moment - _EPOCH) // _MICROSECOND
     return Timestamp(seconds=microseconds // 1_000_000, nanos=microseconds % 1_000_000 * 1000)
+
+
+def serialised(moment: datetime) -> bytes:
+    """The Timestamp of a moment, with its length before it."""
+    since = moment - _EPOCH
+    seconds, nanos = since.days * 86_400 + since.seconds, since.microseconds * 1000
+    if seconds < 0:
+        message = to_timestamp(moment).SerializeToString()
+    else:
+        message = _SECONDS + long_varint(seconds) + (_NANOS + long_varint(nanos) if nanos else b"")
+    return varint(len(message)) + message
+
+
+_SECONDS, _NANOS = tag(Timestamp.SECONDS_FIELD_NUMBER, VARINT), tag(Timestamp.NANOS_FIELD_NUMBER, VARINT)

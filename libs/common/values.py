@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, TypeVar, dataclass_transform
 
 T = TypeVar("T")
+N = TypeVar("N", bound=tuple[Any, ...])
 
 
 @dataclass_transform(frozen_default=True)
@@ -16,6 +17,6 @@ def value(cls: type[T]) -> type[T]:
     return dataclass(slots=True, unsafe_hash=True)(cls)
 
 
-def maker(named_tuple: type[T]) -> Callable[[Iterable[Any]], T]:
+def maker(named_tuple: type[N]) -> Callable[[Iterable[Any]], N]:
     """Makes one of all its fields: to call the class itself takes three times as long."""
     return partial(tuple.__new__, named_tuple)

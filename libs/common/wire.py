@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-DOUBLE, LENGTH_DELIMITED = 1, 2
+VARINT, DOUBLE, LENGTH_DELIMITED = 0, 1, 2
 
 
 def tag(field_number: int, wire_type: int = LENGTH_DELIMITED) -> bytes:
@@ -18,3 +18,13 @@ def varint(value: int) -> bytes:
         value >>= 7
     groups.append(value)
     return bytes(groups)
+
+
+def long_varint(value: int) -> bytes:
+    """Of a number that hardly comes again, from 0: its upper groups do."""
+    if value < _TWO_GROUPS:
+        return varint(value)
+    return bytes((value & 0x7F | 0x80, value >> 7 & 0x7F | 0x80)) + varint(value >> 14)
+
+
+_TWO_GROUPS = 1 << 14

@@ -5,13 +5,12 @@ compares them with what telling.py makes of the same results.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 from functools import lru_cache
-from struct import Struct
+from struct import Struct, calcsize
 from uuid import UUID
 
-from libs.common.timestamps import to_timestamp
-from libs.common.wire import DOUBLE, tag, varint
+from libs.common.timestamps import serialised, to_timestamp
+from libs.common.wire import DOUBLE, VARINT, long_varint, tag, varint
 from quietus.common.v1.types_pb2 import Emotion, EmotionDistribution, RiskLevel
 from quietus.common.v1.types_pb2 import Modality as ModalityNumber
 from quietus.fusion.v1.events_pb2 import ChunksFused, Event, SessionSettled
@@ -31,6 +30,7 @@ from services.fusion.vocabulary import KNOWN_EMOTIONS, Direction, Level, Modalit
 
 _CHUNKS_FUSED = tag(Event.CHUNKS_FUSED_FIELD_NUMBER)
 _RECEIVE_TIME = tag(ChunksFused.RECEIVE_TIME_FIELD_NUMBER)
+_BATCH_NUMBER = tag(ChunksFused.BATCH_NUMBER_FIELD_NUMBER, VARINT)
 _RESULTS = tag(ChunksFused.RESULTS_FIELD_NUMBER)
 
 _CHUNK_ID = tag(FusionResult.CHUNK_ID_FIELD_NUMBER) + varint(36)
@@ -48,8 +48,9 @@ _PART_PROBABILITY = tag(Contribution.PROBABILITY_FIELD_NUMBER, DOUBLE)
 _PART_WEIGHT = tag(Contribution.WEIGHT_FIELD_NUMBER, DOUBLE)
 _PART_CONFIDENCE = tag(Contribution.CONFIDENCE_FIELD_NUMBER, DOUBLE)
 _PART_LOGIT = tag(Contribution.LOGIT_FIELD_NUMBER, DOUBLE)
-_PART = Struct("<2scdcdcdcd2s")
-_PART_HEAD = tag(FusionResult.CONTRIBUTIONS_FIELD_NUMBER) + varint(_PART.size)
+_PART_CONTENT = "2scdcdcdcd2s"
+_PART = Struct("<2s" + _PART_CONTENT)
+_PART_HEAD = tag(FusionResult.CONTRIBUTIONS_FIELD_NUMBER) + varint(calcsize("<" + _PART_CONTENT))
 _PART_MODALITY = {
     modality: Contribution(modality=ModalityNumber.ValueType(modality)).SerializeToString() for modality in Modality
 }
@@ -69,8 +70,10 @@ def chunks_fused(batch: BatchOrigin, results: Sequence[ChunkResult]) -> bytes:
     session = _session(batch.session_id)
     parts = [
         _sender(batch.user_id, batch.anonymous_id, batch.session_id),
-        _received(batch.receive_time),
-        ChunksFused(batch_number=batch.batch_number).SerializeToString(),
+        _RECEIVE_TIME,
+        serialised(batch.receive_time),
+        _BATCH_NUMBER,
+        long_varint(batch.batch_number),
     ]
     for result in results:
         message = _result(session, result)
@@ -82,17 +85,6 @@ def chunks_fused(batch: BatchOrigin, results: Sequence[ChunkResult]) -> bytes:
 @lru_cache(maxsize=16_384)
 def _sender(user_id: UUID, anonymous_id: str, session_id: UUID) -> bytes:
     return ChunksFused(user_id=str(user_id), anonymous_id=anonymous_id, session_id=str(session_id)).SerializeToString()
-
-
-@lru_cache(maxsize=1024)  # ingest receives many batches at once
-def _received(moment: datetime) -> bytes:
-    return _RECEIVE_TIME + _time(moment)
-
-
-def _time(moment: datetime) -> bytes:
-    """With its length."""
-    time = to_timestamp(moment).SerializeToString()
-    return varint(len(time)) + time
 
 
 def _result(session: bytes, result: ChunkResult) -> bytes:
@@ -117,9 +109,9 @@ def _result(session: bytes, result: ChunkResult) -> bytes:
             _CHUNK_ID,
             str(result.chunk_id).encode(),
             _START,
-            _time(result.capture_start_time),
+            serialised(result.capture_start_time),
             _END,
-            _time(result.capture_end_time),
+            serialised(result.capture_end_time),
             numbers,
             *[_contribution(*part) for part in fused.contributions],
             *([] if fused.emotions is None else (_EMOTIONS, _SHARES.pack(*fused.emotions))),
@@ -143,7 +135,8 @@ def _contribution(
     logit: float,
     fitted: bool,
 ) -> bytes:
-    return _PART_HEAD + _PART.pack(
+    return _PART.pack(
+        _PART_HEAD,
         _PART_MODALITY[modality],
         _PART_PROBABILITY,
         probability,

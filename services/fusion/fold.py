@@ -155,14 +155,14 @@ class SessionFold:
         place = bisect_left(self._keys, key)
         is_known = place < len(self._keys) and self._keys[place] == key
         placed = ChunkResult(
-            chunk_id=chunk.chunk_id,
-            capture_start_time=chunk.capture_start_time,
-            capture_end_time=chunk.capture_end_time,
-            revision=self._results[place].revision + 1 if is_known else 1,
-            batch_number=batch_number,
-            model_version=self._models.active.version,
-            fused=fused,
-            standing=_NOWHERE,
+            chunk.chunk_id,
+            chunk.capture_start_time,
+            chunk.capture_end_time,
+            self._results[place].revision + 1 if is_known else 1,
+            batch_number,
+            self._models.active.version,
+            fused,
+            _NOWHERE,
         )
         if is_known:
             self._results[place] = placed
@@ -197,17 +197,18 @@ class SessionFold:
 
 def advanced(model: FusionModel, before: SessionState, result: ChunkResult) -> ChunkResult:
     """The result with the standing that follows from the state before it."""
-    state = advance(model, before, result, result.fused)
+    fused = result.fused
+    state = advance(model, before, result, fused)
     return ChunkResult(
-        chunk_id=result.chunk_id,
-        capture_start_time=result.capture_start_time,
-        capture_end_time=result.capture_end_time,
-        revision=result.revision,
-        batch_number=result.batch_number,
-        model_version=result.model_version,
-        fused=result.fused,
-        standing=Standing(state, leading_reason(result.fused, state.level, state.cause)),
-        arithmetic=result.arithmetic,
+        result.chunk_id,
+        result.capture_start_time,
+        result.capture_end_time,
+        result.revision,
+        result.batch_number,
+        result.model_version,
+        fused,
+        Standing(state, leading_reason(fused, state.level, state.cause)),
+        result.arithmetic,
     )
 
 

@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import UUID
 
+from libs.common.values import value
+
 if TYPE_CHECKING:
     from libs.common.db.database import Transaction
 
@@ -22,7 +24,8 @@ class Read(NamedTuple):
     content: Any
 
 
-class FeedEvent(NamedTuple):
+@value
+class FeedEvent:
     """One event of a feed. Position, index and commit_time place it and measure lag; nothing that is derived may
     depend on them, since a backfill has others. `content` is what the handler read in the data."""
 

@@ -26,7 +26,7 @@ class ReceivedEvent(NamedTuple):
     event: FeedEvent
 
 
-_EVENT, _RECEIVED = maker(FeedEvent), maker(ReceivedEvent)
+_RECEIVED = maker(ReceivedEvent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def read_payload(
         events = []
         for index, data in enumerate(FeedPayload.FromString(payload).events, first_index):
             user_id, content = read(data)
-            event = _EVENT((position, index, data, commit_time, content))
+            event = FeedEvent(position, index, data, commit_time, content)
             events.append(_RECEIVED((user_id or NOBODY, event)))
     except UnknownEvent:
         raise FeedStoppedError("UNKNOWN_EVENT") from None

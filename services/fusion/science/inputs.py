@@ -1,9 +1,11 @@
 """What fusion keeps of a chunk's predictions, and the same as arrays."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import NamedTuple
+from functools import lru_cache
+from itertools import chain
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import numpy as np
@@ -103,31 +105,48 @@ class InputArrays:
 
     @classmethod
     def of(cls, chunks: Sequence[ChunkInputs]) -> "InputArrays":
-        vision = [chunk.vision or _NOTHING_SHOWN for chunk in chunks]
-        audio = [chunk.audio or _NOTHING_SHOWN for chunk in chunks]
-        text = [chunk.text or _NOTHING_SAID for chunk in chunks]
-        signals = [said.signals for said in text]
+        vision = _columns(Shown, [chunk.vision or _NOTHING_SHOWN for chunk in chunks])
+        audio = _columns(Shown, [chunk.audio or _NOTHING_SHOWN for chunk in chunks])
+        text = _columns(Said, [chunk.text or _NOTHING_SAID for chunk in chunks])
+        cues = np.array([_cues(signals) for signals in text.signals], np.bool_).reshape(-1, 3)
         return cls(
             present=np.array([[part is not None for part in chunk.contents] for chunk in chunks], np.bool_).reshape(
                 -1, 3
             ),
-            probability=_side_by_side([one.probability for one in column] for column in (vision, audio, text)),
-            confidence=_side_by_side([one.confidence for one in column] for column in (vision, audio, text)),
-            emotion=_side_by_side([one.emotion for one in column] for column in (vision, audio)).astype(np.int64),
-            distribution=_side_by_side(
-                np.array([one.distribution or _NO_DISTRIBUTION for one in column]).reshape(-1, len(Emotion))
-                for column in (vision, audio)
-            ),
-            model_version=np.array([[one.model_version for one in column] for column in (vision, audio)], np.object_).T,
-            text_level=np.array([said.level for said in text], np.int64),
-            valence=np.array([said.valence for said in text], np.float64),  # None becomes NaN
-            deflection=np.array([said.deflection for said in text], np.bool_),
-            hopelessness=np.array([CrisisSignal.HOPELESSNESS in some for some in signals], np.bool_),
-            passive_ideation=np.array([CrisisSignal.PASSIVE_IDEATION in some for some in signals], np.bool_),
-            critical_signal=np.array([not CRITICAL_SIGNALS.isdisjoint(some) for some in signals], np.bool_),
+            probability=_side_by_side(vision.probability, audio.probability, text.probability),
+            confidence=_side_by_side(vision.confidence, audio.confidence, text.confidence),
+            emotion=_side_by_side(vision.emotion, audio.emotion).astype(np.int64),
+            distribution=np.stack([_distributions(vision.distribution), _distributions(audio.distribution)], axis=1),
+            model_version=np.array([vision.model_version, audio.model_version], np.object_).T,
+            text_level=np.array(text.level, np.int64),
+            valence=np.array(text.valence, np.float64),  # None becomes NaN
+            deflection=np.array(text.deflection, np.bool_),
+            hopelessness=cues[:, 0],
+            passive_ideation=cues[:, 1],
+            critical_signal=cues[:, 2],
         )
 
 
-def _side_by_side(columns: Iterable[Sequence[float] | Floats]) -> Floats:
+def _columns(kind: type[Any], rows: Sequence[tuple[Any, ...]]) -> Any:
+    """One of the kind, whose fields are those of all rows."""
+    return kind._make(zip(*rows, strict=True)) if rows else kind._make(() for _ in kind._fields)
+
+
+def _side_by_side(*columns: Sequence[float]) -> Floats:
     """Along the second axis."""
-    return np.stack([np.asarray(column, np.float64) for column in columns], axis=1)
+    return np.array(columns, np.float64).T.copy()
+
+
+def _distributions(column: Sequence[tuple[float, ...] | None]) -> Floats:
+    shares = chain.from_iterable(one or _NO_DISTRIBUTION for one in column)
+    return np.fromiter(shares, np.float64).reshape(-1, len(Emotion))
+
+
+@lru_cache
+def _cues(signals: frozenset[CrisisSignal]) -> tuple[bool, bool, bool]:
+    """Hopelessness, passive ideation, and any that is critical."""
+    return (
+        CrisisSignal.HOPELESSNESS in signals,
+        CrisisSignal.PASSIVE_IDEATION in signals,
+        not CRITICAL_SIGNALS.isdisjoint(signals),
+    )

@@ -67,15 +67,15 @@ def advance(model: FusionModel, state: SessionState, window: Window, chunk: Fuse
     high_until = _held(policy, now, state.high_until, said_now=chunk.floor is Level.HIGH)
     level, cause = _with_cues(_by_score(policy, state.level, score), chunk.floor, critical_until, high_until)
     return SessionState(
-        evidence_logit=evidence_logit,
-        evidence_seconds=evidence_seconds,
-        score=score,
-        level=level,
-        cause=cause,
-        capture_end_time=now,
-        critical_until=critical_until,
-        high_until=high_until,
-        judged=judged_after(state.judged, window.chunk_id, chunk.direction),
+        evidence_logit,
+        evidence_seconds,
+        score,
+        level,
+        cause,
+        now,
+        critical_until,
+        high_until,
+        judged_after(state.judged, window.chunk_id, chunk.direction),
     )
 
 
