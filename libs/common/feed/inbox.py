@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -17,6 +18,7 @@ from quietus.common.v1.feed_pb2 import FeedPayload
 
 # Whose events that are about nobody are, so that they too keep their order when one fails.
 NOBODY: Final = UUID(int=0)
+_EVENTS_IN_A_TURN: Final = 16
 
 
 class ReceivedEvent(NamedTuple):
@@ -47,17 +49,42 @@ def read_payload(
     first_index: int = 0,
 ) -> ReceivedBatch:
     """Raises FeedStoppedError when any of it can't be read: nothing of such a batch is applied."""
+    with _stopping():
+        events = list(_events(payload, position, commit_time, read, first_index))
+    return ReceivedBatch(position, commit_time, events, len(payload))
+
+
+async def receive_payload(
+    payload: bytes, position: int, commit_time: datetime, read: Callable[[bytes], Read]
+) -> ReceivedBatch:
+    """The same, a few events in each turn of the loop: what is applied meanwhile has most of a turn, and its waiting
+    time is what most is read in.
+    """
+    events = []
+    with _stopping():
+        for event in _events(payload, position, commit_time, read):
+            events.append(event)
+            if len(events) % _EVENTS_IN_A_TURN == 0:
+                await asyncio.sleep(0)
+    return ReceivedBatch(position, commit_time, events, len(payload))
+
+
+def _events(
+    payload: bytes, position: int, commit_time: datetime, read: Callable[[bytes], Read], first_index: int = 0
+) -> Iterator[ReceivedEvent]:
+    for index, data in enumerate(FeedPayload.FromString(payload).events, first_index):
+        user_id, content = read(data)
+        yield _RECEIVED((user_id or NOBODY, FeedEvent(position, index, data, commit_time, content)))
+
+
+@contextmanager
+def _stopping() -> Iterator[None]:
     try:
-        events = []
-        for index, data in enumerate(FeedPayload.FromString(payload).events, first_index):
-            user_id, content = read(data)
-            event = FeedEvent(position, index, data, commit_time, content)
-            events.append(_RECEIVED((user_id or NOBODY, event)))
+        yield
     except UnknownEvent:
         raise FeedStoppedError("UNKNOWN_EVENT") from None
     except (DecodeError, ValueError):
         raise FeedStoppedError("UNREADABLE_BATCH") from None
-    return ReceivedBatch(position, commit_time, events, len(payload))
 
 
 class Inbox:

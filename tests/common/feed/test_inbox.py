@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from libs.common.feed.handler import FeedEvent, Read, UnknownEvent
-from libs.common.feed.inbox import NOBODY, Inbox, ReceivedBatch, read_payload
+from libs.common.feed.inbox import NOBODY, Inbox, ReceivedBatch, read_payload, receive_payload
 from libs.common.feed.stop import FeedStoppedError
 from quietus.common.v1.feed_pb2 import FeedPayload
 
@@ -74,3 +74,25 @@ def test_says_why_it_cannot_read() -> None:
         read_payload(b"\xff\xff", 1, NOW, lambda _: Read(None, None))
     with pytest.raises(FeedStoppedError, match="UNREADABLE_BATCH"):
         read_payload(payload, 1, NOW, lambda data: Read(UUID(data.decode()), None))
+
+
+async def test_others_have_their_turns_while_a_large_payload_is_received() -> None:
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    payload = FeedPayload(events=[b"a"] * 1000).SerializeToString()
+    beside = asyncio.ensure_future(others())
+    received = await receive_payload(payload, 7, NOW, lambda _: Read(PERSON, None))
+    beside.cancel()
+    assert received == read_payload(payload, 7, NOW, lambda _: Read(PERSON, None))
+    assert turns >= 50
+
+
+async def test_what_cannot_be_read_stops_it_also_when_it_is_received() -> None:
+    with pytest.raises(FeedStoppedError, match="UNREADABLE_BATCH"):
+        await receive_payload(b"\xff\xff", 1, NOW, lambda _: Read(None, None))
