@@ -24,7 +24,7 @@ def serialised(moment: datetime) -> bytes:
     """The Timestamp of a moment, with its length before it."""
     since = moment - _EPOCH
     seconds, nanos = since.days * 86_400 + since.seconds, since.microseconds * 1000
-    if seconds < 0:
+    if seconds <= 0:
         message = to_timestamp(moment).SerializeToString()
     else:
         message = _SECONDS + long_varint(seconds) + (_NANOS + long_varint(nanos) if nanos else b"")

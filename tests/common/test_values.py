@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from libs.common.ids import DerivedIds, derived_id, parsed_id
 from libs.common.pagination import PageTokens, PageValue, page_size
 from libs.common.rpc.errors import AppError
-from libs.common.timestamps import to_datetime, to_timestamp
+from libs.common.timestamps import serialised, to_datetime, to_timestamp
 
 PARTS = st.lists(st.text(max_size=5), max_size=4)
 TIMES = st.datetimes(timezones=st.just(UTC))
@@ -42,6 +42,12 @@ def test_parsed_ids_equal_any_others(made: UUID) -> None:
 @given(TIMES)
 def test_time_survives_the_wire(moment: datetime) -> None:
     assert to_datetime(to_timestamp(moment)) == moment
+
+
+@given(TIMES | st.datetimes(datetime(1970, 1, 1), datetime(1970, 1, 2), timezones=st.just(UTC)))  # noqa: DTZ001
+def test_a_time_is_serialised_as_its_message(moment: datetime) -> None:
+    message = to_timestamp(moment).SerializeToString()
+    assert serialised(moment) == bytes([len(message)]) + message
 
 
 def test_nanoseconds_are_cut() -> None:
