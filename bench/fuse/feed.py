@@ -23,7 +23,7 @@ from libs.common.db.migrate import migrate_all
 from libs.common.db.roles import dsn_for, slice_role
 from libs.common.feed.apply import Applier
 from libs.common.feed.cursor import Cursor, create_cursor
-from libs.common.feed.inbox import Inbox, receive_payload
+from libs.common.feed.inbox import Inbox
 from libs.common.rpc.app import collect_seldom
 from quietus.common.v1.feed_pb2 import FeedPayload
 from quietus.ingest.v1.ingest_pb2 import StreamPredictionsRequest
@@ -137,7 +137,7 @@ class _Follower:
     async def _receive(self, payloads: Sequence[bytes], inbox: Inbox) -> None:
         for payload in payloads:
             self.received += 1
-            await inbox.put(await receive_payload(payload, self.received, utc_now(), self.applier.handler.read))
+            await inbox.receive(payload, self.received, utc_now(), self.applier.handler.read)
             await asyncio.sleep(0)  # as a stream's read does
         inbox.end()
 

@@ -54,21 +54,6 @@ def read_payload(
     return ReceivedBatch(position, commit_time, events, len(payload))
 
 
-async def receive_payload(
-    payload: bytes, position: int, commit_time: datetime, read: Callable[[bytes], Read]
-) -> ReceivedBatch:
-    """The same, a few events in each turn of the loop: what is applied meanwhile has most of a turn, and its waiting
-    time is what most is read in.
-    """
-    events = []
-    with _stopping():
-        for event in _events(payload, position, commit_time, read):
-            events.append(event)
-            if len(events) % _EVENTS_IN_A_TURN == 0:
-                await asyncio.sleep(0)
-    return ReceivedBatch(position, commit_time, events, len(payload))
-
-
 def _events(
     payload: bytes, position: int, commit_time: datetime, read: Callable[[bytes], Read], first_index: int = 0
 ) -> Iterator[ReceivedEvent]:
@@ -109,6 +94,20 @@ class Inbox:
         self._batches.append(batch)
         self._add_bytes(batch.size)
         self._something.set()
+
+    async def receive(
+        self, payload: bytes, position: int, commit_time: datetime, read: Callable[[bytes], Read]
+    ) -> None:
+        """Reads a payload and puts it. Where enough waits already, a few events in each turn of the loop: so some are
+        left to read while the taker waits.
+        """
+        events = []
+        with _stopping():
+            for event in _events(payload, position, commit_time, read):
+                events.append(event)
+                if len(events) % _EVENTS_IN_A_TURN == 0 and self._bytes > self._max_bytes // 2:
+                    await asyncio.sleep(0)
+        await self.put(ReceivedBatch(position, commit_time, events, len(payload)))
 
     def end(self, error: Exception | None = None) -> None:
         """Nothing more will come; the error is raised to the taker after all that came before it."""

@@ -12,7 +12,7 @@ from libs.common.clock import utc_now
 from libs.common.feed.apply import Applier
 from libs.common.feed.cursor import FILLING, Cursor, CursorMovedError, read_cursor
 from libs.common.feed.fill import begin
-from libs.common.feed.inbox import Inbox, ReceivedBatch, receive_payload
+from libs.common.feed.inbox import Inbox, ReceivedBatch
 from libs.common.feed.own_feed import OwnFeed
 from libs.common.feed.parked import count_parked
 from libs.common.feed.source import Follow, Source
@@ -110,7 +110,7 @@ class PartitionFollower:
                     raise FeedStoppedError("FEED_GAP")
                 commit_time = to_datetime(response.commit_time)
                 read = self._applier.handler.read
-                await inbox.put(await receive_payload(response.payload, position, commit_time, read))
+                await inbox.receive(response.payload, position, commit_time, read)
         except Exception as error:
             inbox.end(error)
         else:

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from libs.common.feed.handler import FeedEvent, Read, UnknownEvent
-from libs.common.feed.inbox import NOBODY, Inbox, ReceivedBatch, read_payload, receive_payload
+from libs.common.feed.inbox import NOBODY, Inbox, ReceivedBatch, read_payload
 from libs.common.feed.stop import FeedStoppedError
 from quietus.common.v1.feed_pb2 import FeedPayload
 
@@ -76,7 +76,10 @@ def test_says_why_it_cannot_read() -> None:
         read_payload(payload, 1, NOW, lambda data: Read(UUID(data.decode()), None))
 
 
-async def test_others_have_their_turns_while_a_large_payload_is_received() -> None:
+@pytest.mark.parametrize(("waiting_bytes", "fewest", "most"), [(0, 0, 5), (600, 50, 100)])
+async def test_where_enough_waits_others_have_their_turns_while_more_is_read(
+    waiting_bytes: int, fewest: int, most: int
+) -> None:
     turns = 0
 
     async def others() -> None:
@@ -85,14 +88,19 @@ async def test_others_have_their_turns_while_a_large_payload_is_received() -> No
             turns += 1
             await asyncio.sleep(0)
 
+    inbox = Inbox(max_bytes=1000)
+    await inbox.put(batch(1, size=waiting_bytes))
     payload = FeedPayload(events=[b"a"] * 1000).SerializeToString()
     beside = asyncio.ensure_future(others())
-    received = await receive_payload(payload, 7, NOW, lambda _: Read(PERSON, None))
+    await inbox.receive(payload, 7, NOW, lambda _: Read(PERSON, None))
     beside.cancel()
-    assert received == read_payload(payload, 7, NOW, lambda _: Read(PERSON, None))
-    assert turns >= 50
+    assert (await inbox.take(max_events=100))[-1] == read_payload(payload, 7, NOW, lambda _: Read(PERSON, None))
+    assert fewest <= turns <= most
 
 
-async def test_what_cannot_be_read_stops_it_also_when_it_is_received() -> None:
+async def test_what_cannot_be_read_is_not_put() -> None:
+    inbox = Inbox(max_bytes=1000)
     with pytest.raises(FeedStoppedError, match="UNREADABLE_BATCH"):
-        await receive_payload(b"\xff\xff", 1, NOW, lambda _: Read(None, None))
+        await inbox.receive(b"\xff\xff", 1, NOW, lambda _: Read(None, None))
+    inbox.end()
+    assert await inbox.take(max_events=1) == []
