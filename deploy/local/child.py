@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,13 +20,22 @@ class Child:
     """
 
     def __init__(
-        self, name: str, command: Sequence[str], environment: Mapping[str, str], *, run_dir: Path, logs_dir: Path
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        run_dir: Path,
+        logs_dir: Path,
+        niceness: int = 0,
     ) -> None:
+        """`niceness`: how far it stands back for others, from 0 to 19."""
         self.name = name
         self._command = command
         self._environment = environment
         self._pid_file = run_dir / f"{name}.pid"
         self._log_file = logs_dir / f"{name}.log"
+        self._niceness = niceness
         self._log_bytes_before = 0
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -73,6 +83,9 @@ class Child:
                 stderr=log,
                 start_new_session=True,
             )
+        if self._niceness:
+            with contextlib.suppress(OSError):  # a process that died at once
+                _stand_back(self._process.pid, self._niceness)
         self._pid_file.write_text(str(self._process.pid))
 
     async def _keep_running(self) -> None:
@@ -89,3 +102,11 @@ class Child:
             pause = min(pause * 2, RESTART_SECONDS_MOST)
             with contextlib.suppress(OSError):
                 await self._spawn()
+
+
+def _stand_back(process_id: int, niceness: int) -> None:
+    os.setpriority(os.PRIO_PROCESS, process_id, niceness)
+    # Linux may share processors among sessions before it looks at processes, and each child is a session.
+    session = Path(f"/proc/{process_id}/autogroup")
+    if session.exists():
+        session.write_text(str(niceness))

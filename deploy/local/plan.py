@@ -8,6 +8,8 @@ from pathlib import Path
 SERVICES = ("identity", "ingest", "fusion", "patterns", "alerts")
 DEFAULT_PORTS = {service: 50051 + index for index, service in enumerate(SERVICES)}
 METRICS_PORT_OFFSET = 1000
+# Nobody waits for patterns within the second: where processors are scarce, predictions, risk and alerts go first.
+NICENESS = {"patterns": 10}
 HOST = "127.0.0.1"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deploy.local.child import Child
 from deploy.local.health import wait_until_serving
-from deploy.local.plan import SERVICES, Plan
+from deploy.local.plan import NICENESS, SERVICES, Plan
 from libs.common.db.roles import dsn_for, slice_role
 
 POSTGRES_SECONDS = 60.0
@@ -46,8 +46,14 @@ class Supervisor:
             await child.stop()
 
     def _child(self, name: str, *arguments: str, environment: dict[str, str]) -> Child:
-        command = (sys.executable, *arguments)
-        child = Child(name, command, environment, run_dir=self.plan.run_dir, logs_dir=self.plan.logs_dir)
+        child = Child(
+            name,
+            (sys.executable, *arguments),
+            environment,
+            run_dir=self.plan.run_dir,
+            logs_dir=self.plan.logs_dir,
+            niceness=NICENESS.get(name, 0),
+        )
         self.children.append(child)
         return child
 
