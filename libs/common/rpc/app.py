@@ -4,10 +4,10 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 import uvloop
@@ -24,6 +24,9 @@ from libs.common.settings import CommonSettings
 log = structlog.get_logger()
 
 S = TypeVar("S", bound=CommonSettings)
+Task = asyncio.Task[Any]
+
+CANCEL_AGAIN_SECONDS = 3.0
 
 
 async def _nothing() -> None:
@@ -96,22 +99,53 @@ async def _serve(running: Running, stop: asyncio.Event, grace_seconds: float) ->
         await running.server.set_serving(True)
         log.info("serving")
 
-    exit_code = 0
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_awaited(work)) for work in (become_ready, *running.background)]
-            await stop.wait()
-            running.drains()
-            # Background work goes on until the last acknowledgement: ingest's group commit is one of its tasks.
-            await running.server.drain(grace_seconds)
-            for task in tasks:
-                task.cancel()
-    except* Exception as failures:
-        for failure in failures.exceptions:
-            log.error("background work died", **describe_failure(failure))
-        exit_code = 1
+    tasks = [asyncio.create_task(_awaited(work)) for work in (become_ready, *running.background)]
+    if await _stops(stop, tasks):
+        running.drains()
+        # Background work goes on until the last acknowledgement: ingest's group commit is one of its tasks.
+        await running.server.drain(grace_seconds)
+    else:
         await running.server.drain(grace_seconds=0)  # callers are better off with the next process
-    return exit_code
+    await _end(tasks)
+    failures = [error for task in tasks if (error := _failure(task))]
+    for failure in failures:
+        log.error("background work died", **describe_failure(failure))
+    return 1 if failures else 0
+
+
+async def _stops(stop: asyncio.Event, tasks: Collection[Task]) -> bool:
+    """Waits until it is asked for, or until one of the tasks has failed: False."""
+    asked = asyncio.create_task(stop.wait())
+    working = {asked, *tasks}
+    failed = False
+    while not asked.done() and not failed:
+        done, working = await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)
+        failed = any(map(_failure, done))
+    asked.cancel()
+    return not failed
+
+
+async def _end(tasks: Collection[Task]) -> None:
+    """A cancellation can get lost in what a task waits for, and a process that never ends is worse than work that is
+    cut off: after a while everything is cancelled, again and again.
+    """
+    ending: Collection[Task] = tasks
+    while True:
+        for task in ending:
+            task.cancel()
+        _, pending = await asyncio.wait(tasks, timeout=CANCEL_AGAIN_SECONDS)
+        if not pending:
+            return
+        ending = asyncio.all_tasks() - {asyncio.current_task()}
+        log.warning("cancelled work goes on", work=sorted(_name(task) for task in ending))
+
+
+def _failure(task: Task) -> BaseException | None:
+    return None if task.cancelled() else task.exception()
+
+
+def _name(task: Task) -> str:
+    return getattr(task.get_coro(), "__qualname__", "")
 
 
 async def _awaited(work: Callable[[], Awaitable[None]]) -> None:

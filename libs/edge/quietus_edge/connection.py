@@ -69,7 +69,8 @@ class Connection:
 
     async def reaches_ingest(self) -> bool:
         try:
-            await asyncio.wait_for(self._channels[0].channel_ready(), self.timeout_seconds)
+            async with asyncio.timeout(self.timeout_seconds):
+                await self._channels[0].channel_ready()
         except TimeoutError:
             return False
         return True

@@ -49,7 +49,8 @@ class Keys:
         """What seals a transcript, or None while the person has no key. Only the first look-up is waited for."""
         if not self._key:
             try:
-                await asyncio.wait_for(self._looked_up.wait(), self._limits.key_wait_seconds)
+                async with asyncio.timeout(self._limits.key_wait_seconds):
+                    await self._looked_up.wait()
             except TimeoutError:
                 self._looked_up.set()
         user_id, key = self._user_id, self._key

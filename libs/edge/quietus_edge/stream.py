@@ -132,7 +132,8 @@ class PredictionStream:
             if session is None or session.end:
                 return None
             try:
-                await asyncio.wait_for(self._wake.wait(), self._limits.stream_idle_seconds)
+                async with asyncio.timeout(self._limits.stream_idle_seconds):
+                    await self._wake.wait()
             except TimeoutError:
                 if not self._window.in_flight and not self._pulse.is_live:
                     return None

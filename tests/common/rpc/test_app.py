@@ -81,6 +81,16 @@ async def test_service_whose_background_work_dies_ends_with_status_one() -> None
     assert '"closed"' in "".join(process.lines)
 
 
+async def test_service_ends_though_a_cancellation_of_its_work_gets_lost() -> None:
+    async with _started("go_on") as process:
+        await process.line("serving")
+        process.terminate()
+        told = await process.line("cancelled work goes on")
+        assert await process.end() == 0
+    assert "_goes_on" in told["work"]
+    assert '"closed"' in "".join(process.lines)
+
+
 async def test_port_in_use_is_one_clear_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -35,14 +36,29 @@ async def _work() -> None:
     await asyncio.Event().wait()
 
 
+async def _goes_on() -> None:
+    """Its first cancellation gets lost."""
+    with suppress(asyncio.CancelledError):
+        await _work()
+    await _work()
+
+
+async def _goes_on_in_a_group() -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_goes_on())
+
+
 async def _close() -> None:
     structlog.get_logger().info("closed")
+
+
+WORK = {"die": _die, "work": _work, "go_on": _goes_on_in_a_group}
 
 
 async def compose(settings: CommonSettings, metrics: Metrics) -> Running:
     verifier = TokenVerifier(StaticVerifierKeys({}))
     server = build_server(settings, probe_parts(Public=_answer, PublicStream=_watch), verifier, metrics)
-    return Running(server, background=[{"die": _die, "work": _work}[sys.argv[1]]], close=_close)
+    return Running(server, background=[WORK[sys.argv[1]]], close=_close)
 
 
 if __name__ == "__main__":
