@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -35,7 +36,7 @@ class Child:
         self._environment = environment
         self._pid_file = run_dir / f"{name}.pid"
         self._log_file = logs_dir / f"{name}.log"
-        self._niceness = niceness
+        self.niceness = niceness
         self._log_bytes_before = 0
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -84,9 +85,8 @@ class Child:
                 stderr=log,
                 start_new_session=True,
             )
-        if self._niceness:
-            with contextlib.suppress(OSError):  # a process that died at once
-                _stand_back(self._process.pid, self._niceness)
+        if self.niceness:
+            _stand_back(self._process.pid, self.niceness)
         self._pid_file.write_text(str(self._process.pid))
 
     async def _keep_running(self) -> None:
@@ -106,8 +106,14 @@ class Child:
 
 
 def _stand_back(process_id: int, niceness: int) -> None:
-    os.setpriority(os.PRIO_PROCESS, process_id, niceness)
+    """What can't be told to the system is printed: the child runs as well without."""
     # Linux may share processors among sessions before it looks at processes, and each child is a session.
     session = Path(f"/proc/{process_id}/autogroup")
-    if session.exists():
-        session.write_text(str(niceness))
+    try:
+        if session.exists():
+            session.write_text(str(niceness))
+        os.setpriority(os.PRIO_PROCESS, process_id, niceness)
+    except (FileNotFoundError, ProcessLookupError):
+        return  # It died at once.
+    except OSError as error:
+        print(f"process {process_id} doesn't stand back: {error.strerror}", file=sys.stderr)

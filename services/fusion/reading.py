@@ -1,6 +1,7 @@
 """From ingest's events to the domain."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
@@ -67,8 +68,6 @@ def _chunks(messages: Iterable[PredictionMessage]) -> Sequence[ChunkInputs]:
     chunks: dict[str, list[Any]] = {}
     for message in messages:
         chunk_id, modality = message.chunk_id, message.WhichOneof("modality")
-        if modality is None:
-            raise ValueError("a prediction without a modality")
         chunk = chunks.get(chunk_id)
         if chunk is None:
             start_time, end_time = to_datetime(message.capture_start_time), to_datetime(message.capture_end_time)
@@ -155,11 +154,12 @@ def _signals(numbers: tuple[int, ...]) -> frozenset[CrisisSignal]:
 
 
 _SHOWN, _SAID = maker(Shown), maker(Said)
-# Where a modality stands in ChunkInputs.
-_READ: dict[str, tuple[int, Callable[[PredictionMessage], Shown | Said]]] = {
-    "vision": (3, _vision),
-    "audio": (4, _audio),
-    "text": (5, _text),
+_PLACES = [field.name for field in fields(ChunkInputs)]
+# Where a modality stands in ChunkInputs, and what reads it.
+_READ: dict[str | None, tuple[int, Callable[[PredictionMessage], Shown | Said]]] = {
+    "vision": (_PLACES.index("vision"), _vision),
+    "audio": (_PLACES.index("audio"), _audio),
+    "text": (_PLACES.index("text"), _text),
 }
 # Calling an enum costs as much as reading the rest of a prediction.
 _EMOTIONS = {int(emotion): emotion for emotion in Emotion}

@@ -8,6 +8,9 @@ from pathlib import Path
 import psutil
 
 from deploy.local.child import Child
+from deploy.local.plan import NICENESS as NICENESSES
+from deploy.local.plan import SERVICES, Plan
+from deploy.local.supervisor import Supervisor
 
 NICENESS = 7
 
@@ -34,3 +37,9 @@ async def test_what_stands_back_does_so_again_after_it_died(tmp_path: Path) -> N
         assert niceness_of(int(second)) == {NICENESS}
     finally:
         await child.stop()
+
+
+def test_patterns_alone_stands_back(tmp_path: Path) -> None:
+    supervisor = Supervisor(Plan(tmp_path))
+    children = [supervisor._child(service, environment={}) for service in ("postgres", *SERVICES)]
+    assert {child.name: child.niceness for child in children if child.niceness} == NICENESSES == {"patterns": 10}

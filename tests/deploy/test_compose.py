@@ -13,3 +13,10 @@ def test_all_that_names_a_language_model_is_passed_on_as_it_is_set() -> None:
     assert {name.lower() for name in passed} == {
         name for name in FusionSettings.model_fields if name.startswith("llm_")
     }
+
+
+def test_patterns_stands_back_and_alerts_do_not_wait_for_it() -> None:
+    services = re.split(r"^  (?=[a-z]+:$)", COMPOSE.read_text(), flags=re.MULTILINE)
+    by_name = {text.partition(":")[0]: text for text in services}
+    assert [name for name, text in by_name.items() if "cpu_shares" in text] == ["patterns"]
+    assert "patterns: {condition" not in by_name["alerts"]

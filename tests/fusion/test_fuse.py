@@ -35,6 +35,10 @@ def test_the_logit_is_the_prior_and_the_contributions_added_up_bit_for_bit(chunk
         assert total == result.logit
 
 
+def test_no_chunks_are_no_results() -> None:
+    assert fused() == []
+
+
 @given(MANY)
 def test_a_chunk_alone_has_the_same_bits_as_among_many(chunks: list[ChunkInputs]) -> None:
     assert [repr(result) for result in fused(*chunks)] == [repr(fused(one)[0]) for one in chunks]

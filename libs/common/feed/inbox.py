@@ -55,7 +55,7 @@ def read_payload(
 
 
 def _events(
-    payload: bytes, position: int, commit_time: datetime, read: Callable[[bytes], Read], first_index: int = 0
+    payload: bytes, position: int, commit_time: datetime, read: Callable[[bytes], Read], first_index: int
 ) -> Iterator[ReceivedEvent]:
     for index, data in enumerate(FeedPayload.FromString(payload).events, first_index):
         user_id, content = read(data)
@@ -103,7 +103,7 @@ class Inbox:
         """
         events = []
         with _stopping():
-            for event in _events(payload, position, commit_time, read):
+            for event in _events(payload, position, commit_time, read, 0):
                 events.append(event)
                 if len(events) % _EVENTS_IN_A_TURN == 0 and self._bytes > self._max_bytes // 2:
                     await asyncio.sleep(0)

@@ -17,7 +17,7 @@ Metadata = tuple[tuple[str, str], ...]
 _MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 _EXCHANGE_TIMEOUT_SECONDS = 5.0
 _RENEW_BEFORE_EXPIRY = timedelta(seconds=60)
-_OPTIONS = (
+OPTIONS = (
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
@@ -31,8 +31,8 @@ _OPTIONS = (
 def channel(address: str, credentials: grpc.ChannelCredentials | None = None) -> grpc.aio.Channel:
     """A channel that notices a dead peer; plaintext without credentials. The caller closes it."""
     if credentials is None:
-        return grpc.aio.insecure_channel(address, options=_OPTIONS)
-    return grpc.aio.secure_channel(address, credentials, options=_OPTIONS)
+        return grpc.aio.insecure_channel(address, options=OPTIONS)
+    return grpc.aio.secure_channel(address, credentials, options=OPTIONS)
 
 
 def bearer(access_token: str) -> Metadata:

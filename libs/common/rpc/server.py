@@ -140,7 +140,7 @@ def _options(settings: CommonSettings, *, shares_port: bool) -> list[tuple[str, 
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
         ("grpc.keepalive_permit_without_calls", 1),
-        # By default a client that asks twice within five minutes of silence is cut off: a watch, at night.
+        # By default a client that asks a third time within five minutes of silence is cut off: a watch, at night.
         ("grpc.http2.min_ping_interval_without_data_ms", PING_INTERVAL_MILLISECONDS),
     ]
 

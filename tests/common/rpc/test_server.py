@@ -11,8 +11,10 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 from structlog.testing import capture_logs
 
 from libs.common.observability.metrics import Metrics
-from libs.common.rpc.server import build_server
+from libs.common.rpc import client
+from libs.common.rpc.server import PING_INTERVAL_MILLISECONDS, build_server
 from libs.common.settings import CommonSettings
+from quietus_edge import connection
 from tests.common.rpc.harness import Serving, Tokens, call_line, serving
 from tests.common.rpc.probe import SERVICE, probe_parts
 
@@ -60,12 +62,17 @@ async def test_a_quiet_stream_is_not_cut_off_though_its_client_asks_whether_it_i
 ) -> None:
     monkeypatch.setattr("libs.common.rpc.server.PING_INTERVAL_MILLISECONDS", 20)
     asking = [("grpc.keepalive_time_ms", 1_000), ("grpc.http2.max_pings_without_data", 0)]  # no oftener
-    async with serving(probe_parts()) as running, grpc.aio.insecure_channel(running.address, options=asking) as client:
-        watch = HealthStub(client).Watch(HealthCheckRequest())
+    async with serving(probe_parts()) as running, grpc.aio.insecure_channel(running.address, options=asking) as asker:
+        watch = HealthStub(asker).Watch(HealthCheckRequest())
         assert (await watch.read()).status == HealthCheckResponse.SERVING
         await asyncio.sleep(4.5)  # a server that minds ends it at the third
         await running.server.set_serving(False)
         assert (await watch.read()).status == HealthCheckResponse.NOT_SERVING
+
+
+def test_clients_ask_less_often_than_the_server_allows() -> None:
+    for options in (client.OPTIONS, connection.OPTIONS):
+        assert dict(options)["grpc.keepalive_time_ms"] > PING_INTERVAL_MILLISECONDS
 
 
 async def _services(running: Serving) -> set[str]:
