@@ -18,12 +18,15 @@ KEPT_DAYS_MIN = 28
 
 # A partition is made apart and attached, because that lets everybody go on writing to the others. Rows that came before
 # their partition are in DEFAULT and move with it. Who waits longer than lock_timeout gives up, and tries again later.
+# Attaching copies foreign keys, for which nobody may write the tables that they refer to. These are locked first, as
+# their writers do: DEFAULT before them is a deadlock with each transaction that writes a session and then its rows.
 _ENSURE_PARTITIONS = """
-CREATE FUNCTION {schema}.ensure_partitions(first_month date, months integer) RETURNS integer
+CREATE OR REPLACE FUNCTION {schema}.ensure_partitions(first_month date, months integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' AS $function$
 DECLARE
     parent text;
     child text;
+    referenced regclass;
     month date;
     lower_bound uuid;
     upper_bound uuid;
@@ -39,6 +42,10 @@ BEGIN
             CONTINUE WHEN to_regclass(format('{schema}.%I', child)) IS NOT NULL;
             lower_bound := {schema}.first_uuid7(month);
             upper_bound := {schema}.first_uuid7((month + interval '1 month')::date);
+            FOR referenced IN SELECT DISTINCT confrelid::regclass AS named FROM pg_constraint
+                    WHERE conrelid = format('{schema}.%I', parent)::regclass AND contype = 'f' ORDER BY named LOOP
+                EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', referenced);
+            END LOOP;
             EXECUTE format('LOCK TABLE {schema}.%I IN ACCESS EXCLUSIVE MODE', parent || '_default');
             EXECUTE format('CREATE TABLE {schema}.%I (LIKE {schema}.%I INCLUDING ALL EXCLUDING IDENTITY)',
                            child, parent);
@@ -125,9 +132,14 @@ def create_partitioning(op: Any, schema: str, tables: Sequence[str]) -> None:
     for table in tables:
         op.execute(f"CREATE TABLE {schema}.{table}_default PARTITION OF {schema}.{table} DEFAULT")
     op.execute(_FIRST_UUID7.format(schema=schema))
-    op.execute(_ENSURE_PARTITIONS.format(schema=schema, tables=_listed(tables)))
+    replace_ensure_partitions(op, schema, tables)
     op.execute(f"REVOKE ALL ON FUNCTION {schema}.ensure_partitions(date, integer) FROM PUBLIC")
     op.execute(f"REVOKE ALL ON FUNCTION {schema}.first_uuid7(date) FROM PUBLIC")
+
+
+def replace_ensure_partitions(op: Any, schema: str, tables: Sequence[str]) -> None:
+    """In a migration: the function as it is now, where an earlier migration made one that took its locks otherwise."""
+    op.execute(_ENSURE_PARTITIONS.format(schema=schema, tables=_listed(tables)))
 
 
 def drop_partitioning(op: Any, schema: str) -> None:
