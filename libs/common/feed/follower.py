@@ -6,6 +6,7 @@ from typing import Final
 import grpc
 import structlog
 
+from libs.common.cancellation import pause
 from libs.common.db.database import Database
 from libs.common.feed.apply import Applier
 from libs.common.feed.handler import FeedEvent, FeedHandler, Read, UnknownEvent
@@ -70,4 +71,4 @@ class Follower:
             except (grpc.aio.AioRpcError, AppError) as error:
                 reason = error.reason if isinstance(error, AppError) else reason_of(error) or error.code().name
                 _log.warning("feed waits for its source", source=self._source, reason=reason)
-                await asyncio.sleep(backoff.next_seconds())
+                await pause(backoff.next_seconds())

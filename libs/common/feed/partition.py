@@ -8,6 +8,7 @@ from typing import Final
 import grpc
 import structlog
 
+from libs.common.cancellation import pause
 from libs.common.clock import utc_now
 from libs.common.feed.apply import Applier
 from libs.common.feed.cursor import FILLING, Cursor, CursorMovedError, read_cursor
@@ -61,7 +62,7 @@ class PartitionFollower:
                 self._log_retry(error.reason)
             except (CursorMovedError, TimeoutError) as error:
                 self._log_retry(type(error).__name__)
-            await asyncio.sleep(self._backoff.next_seconds())
+            await pause(self._backoff.next_seconds())
 
     async def _cursor(self) -> Cursor:
         async with self._applier.database.read() as tx:
@@ -120,7 +121,7 @@ class PartitionFollower:
         """Tells the owner what is committed, and sees whether what was parked has been taken back."""
         reported = self._position
         while True:
-            await asyncio.sleep(_REPORT_SECONDS)
+            await pause(_REPORT_SECONDS)
             self._measure_lag()
             try:
                 if self._position != reported:

@@ -2,7 +2,7 @@
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from libs.common.db.database import Database, Transaction
 from libs.common.feed import backfill, fill
 from libs.common.feed.cursor import Cursor
+from libs.common.feed.handler import FeedEvent
 from libs.common.feed.outbox import Batch, OutboxEvent, partition_of
 from libs.common.feed.own_feed import SliceEmptiedError
 from libs.common.feed.partition import PartitionFollower
@@ -252,3 +253,33 @@ async def test_a_backfill_that_was_cut_off_is_not_gone_on_with(slices: Slices, m
     await slices.forget_through(1)
     async with slices.serving(Broken()) as at, slices.following(at, Ledger()), stopping(slices, "BACKFILL_CUT_OFF"):
         await slices.until("SELECT count(*) = 1 FROM ledger")
+
+
+class Deaf(Ledger):
+    """Answers its cancellation with what looks like an outage."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.applying = asyncio.Event()
+        self.went_on = False
+
+    async def apply(self, tx: Transaction, events: Sequence[FeedEvent]) -> None:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            self.went_on = True
+            task.cancel()
+        self.applying.set()
+        try:
+            await asyncio.Future()
+        except asyncio.CancelledError:
+            if self.went_on:
+                raise
+            raise AppError(ErrorKind.UNAVAILABLE, "DATABASE_UNAVAILABLE") from None
+
+
+async def test_ends_though_its_cancellation_got_lost(slices: Slices) -> None:
+    ledger = Deaf()
+    await slices.tell(event(PERSON, 0))
+    async with slices.serving() as at, slices.following(at, ledger):
+        await ledger.applying.wait()
+    assert not ledger.went_on
