@@ -11,11 +11,10 @@ import orjson
 import structlog
 from sqlalchemy import CursorResult, Executable, Row, TextClause, event, make_url, text
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from libs.common.db import audit
-from libs.common.db.errors import DRIVER_ERRORS, to_app_error
+from libs.common.db.errors import DRIVER_ERRORS, database_busy, to_app_error
 from libs.common.db.roles import driver_url
 
 if TYPE_CHECKING:
@@ -109,6 +108,8 @@ class Database:
         self.commit_failed: list[Callable[[], None]] = []
         self._dsn = dsn
         self._transaction_timeout_seconds = transaction_timeout_seconds
+        # In the order of arrival; the pool serves whoever asks at the right moment, and others wait for ever.
+        self._turns = asyncio.Semaphore(pool_size)
         self._server_settings = {
             "application_name": f"quietus-{slice_name}",
             "search_path": slice_name,
@@ -124,7 +125,6 @@ class Database:
             isolation_level="AUTOCOMMIT",
             pool_size=pool_size,
             max_overflow=0,
-            pool_timeout=POOL_TIMEOUT_SECONDS,
             pool_reset_on_return=None,
             connect_args={"timeout": CONNECT_TIMEOUT_SECONDS, "server_settings": self._server_settings},
             json_serializer=lambda value: orjson.dumps(value).decode(),
@@ -191,11 +191,24 @@ class Database:
 
     @asynccontextmanager
     async def _checkout(self) -> "AsyncIterator[tuple[AsyncConnection, asyncpg.Connection[Any]]]":
+        try:
+            async with asyncio.timeout(POOL_TIMEOUT_SECONDS):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise database_busy() from None
+        try:
+            async with self._connected() as connected:
+                yield connected
+        finally:
+            self._turns.release()
+
+    @asynccontextmanager
+    async def _connected(self) -> "AsyncIterator[tuple[AsyncConnection, asyncpg.Connection[Any]]]":
         connection = self.engine.connect()
         try:
             await connection.start()
         except (*DRIVER_ERRORS, OSError) as error:
-            raise to_app_error(error, connection_lost=not isinstance(error, PoolTimeoutError)) from None
+            raise to_app_error(error, connection_lost=True) from None
         driver: asyncpg.Connection[Any] | None = None
         try:
             driver = (await connection.get_raw_connection()).driver_connection

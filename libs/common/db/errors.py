@@ -3,7 +3,6 @@
 import asyncpg
 import structlog
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from libs.common.observability.failure import own_frames, place_of
 from libs.common.rpc.errors import AppError, ErrorKind
@@ -12,7 +11,6 @@ from libs.common.rpc.errors import AppError, ErrorKind
 _UNUSABLE = asyncpg.InternalClientError
 DRIVER_ERRORS = (
     DBAPIError,
-    PoolTimeoutError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
     _UNUSABLE,
@@ -39,10 +37,14 @@ def to_app_error(error: BaseException, *, connection_lost: bool) -> AppError:
         if sqlstate and not is_away:  # it lets nobody in: a restore, or a role that is no longer right
             _log.warning("database_unavailable", sqlstate=sqlstate)
         return AppError(ErrorKind.UNAVAILABLE, "DATABASE_UNAVAILABLE", "the database is not reachable")
-    if isinstance(error, PoolTimeoutError) or sqlstate in _BUSY:
-        return AppError(ErrorKind.UNAVAILABLE, "DATABASE_BUSY", "the database took too long")
+    if sqlstate in _BUSY:
+        return database_busy()
     _log.error("database_error", sqlstate=sqlstate, error=type(error).__name__, where=_where(error))
     return AppError(ErrorKind.INTERNAL, "DATABASE_ERROR", "the database refused")
+
+
+def database_busy() -> AppError:
+    return AppError(ErrorKind.UNAVAILABLE, "DATABASE_BUSY", "the database took too long")
 
 
 def _sqlstate(error: BaseException) -> str:

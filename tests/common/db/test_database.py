@@ -331,6 +331,33 @@ async def test_cancelled_use_case_leaves_nothing_behind(make_database: MakeDatab
     assert await count(database) == 0
 
 
+async def test_who_comes_first_is_served_first(make_database: MakeDatabase) -> None:
+    database = make_database("alerts", pool_size=3)
+    taken = 0
+    all_are_busy = asyncio.Event()
+
+    async def greedy() -> None:
+        nonlocal taken
+        while True:
+            async with database.transaction() as tx:
+                await tx.scalar("SELECT pg_advisory_xact_lock(1)")
+                await tx.scalar("SELECT pg_sleep(0.0005)")
+            taken += 1
+            if taken == len(many):
+                all_are_busy.set()
+
+    many = [asyncio.create_task(greedy()) for _ in range(4)]
+    try:
+        await all_are_busy.wait()
+        before = taken
+        async with database.transaction():
+            assert taken - before <= len(many)
+    finally:
+        for task in many:
+            task.cancel()
+        await asyncio.gather(*many, return_exceptions=True)
+
+
 async def test_connections_beside_a_pool_wait_for_nobody_and_tell_its_hooks(make_database: MakeDatabase) -> None:
     database = make_database("alerts", pool_size=1)
     beside = database.beside(1)
