@@ -65,6 +65,18 @@ async def test_inputs_and_results_are_read_as_they_were(at_once: int, database: 
     assert [without_judged(one) for one in stored] == [without_judged(one) for one in expected]
 
 
+@pytest.mark.parametrize("stored", ["{}", "{1}", "{0.5,0.5}"])
+async def test_stored_distribution_without_a_share_for_each_emotion_is_refused(
+    stored: str, database: Database, models: Models
+) -> None:
+    one = chunk(1, Shown(Emotion.SAD, 1.0, 1.0, (1.0,) + (0.0,) * (len(Emotion) - 1), "v1"))
+    await apply(database, models, [committed(batch(1, *predictions(one)))])
+    async with database.transaction() as tx:
+        await tx.execute(f"UPDATE chunk_inputs SET vision_distribution = '{stored}'")  # noqa: S608 - of this test
+        with pytest.raises(ValueError, match="not a share for each emotion"):
+            await inputs.read(tx, [(make.SESSION_ID, one.chunk_id)])
+
+
 async def test_rows_are_packed_as_replays_compare_them(database: Database, models: Models) -> None:
     chunks = session(2)
     await apply(database, models, [committed(batch(number, *predictions(one))) for number, one in enumerate(chunks, 1)])

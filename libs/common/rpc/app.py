@@ -107,10 +107,7 @@ async def _serve(running: Running, stop: asyncio.Event, grace_seconds: float) ->
     else:
         await running.server.drain(grace_seconds=0)  # callers are better off with the next process
     await _end(tasks)
-    failures = [error for task in tasks if (error := _failure(task))]
-    for failure in failures:
-        log.error("background work died", **describe_failure(failure))
-    return 1 if failures else 0
+    return 1 if any(map(_failure, tasks)) else 0
 
 
 async def _stops(stop: asyncio.Event, tasks: Collection[Task]) -> bool:
@@ -149,4 +146,8 @@ def _name(task: Task) -> str:
 
 
 async def _awaited(work: Callable[[], Awaitable[None]]) -> None:
-    await work()
+    try:
+        await work()
+    except Exception as error:  # said at once: other work may take its time to end
+        log.error("background work died", **describe_failure(error))
+        raise

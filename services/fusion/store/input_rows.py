@@ -108,9 +108,11 @@ def _shown(row: "asyncpg.Record", modality: str) -> Shown | None:
     emotion, probability, confidence, distribution, model_version = (row[f"{modality}_{part}"] for part in _SHOWN)
     if emotion is None:
         return None
-    if distribution and len(distribution) != len(Emotion):
-        raise ValueError("not a share for each emotion")
-    return Shown(Emotion(emotion), probability, confidence, distribution and tuple(distribution), model_version)
+    if distribution is not None:
+        distribution = tuple(distribution)
+        if len(distribution) != len(Emotion):
+            raise ValueError("not a share for each emotion")
+    return Shown(Emotion(emotion), probability, confidence, distribution, model_version)
 
 
 def _said(row: "asyncpg.Record") -> Said | None:

@@ -42,9 +42,9 @@ class Process:
 
 
 @asynccontextmanager
-async def _started(background: str, **settings: str) -> AsyncIterator[Process]:
+async def _started(*background: str, **settings: str) -> AsyncIterator[Process]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.common.rpc.tiny_service", background),
+        *(sys.executable, "-m", "tests.common.rpc.tiny_service", *background),
         env=os.environ | settings,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -79,6 +79,13 @@ async def test_service_whose_background_work_dies_ends_with_status_one() -> None
     assert failure["exception"] == "ValueError"
     assert "hopeless" not in "".join(process.lines)
     assert '"closed"' in "".join(process.lines)
+
+
+async def test_failure_is_told_before_other_work_has_ended() -> None:
+    async with _started("die", "go_on") as process:
+        await process.line("background work died")
+        await process.line("cancelled work goes on")
+        assert await process.end() == 1
 
 
 async def test_service_ends_though_a_cancellation_of_its_work_gets_lost() -> None:

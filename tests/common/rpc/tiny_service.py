@@ -1,4 +1,4 @@
-"""A whole service, for tests of its life: python -m tests.common.rpc.tiny_service <background>."""
+"""A whole service, for tests of its life: python -m tests.common.rpc.tiny_service <background> ..."""
 
 import asyncio
 import sys
@@ -58,7 +58,7 @@ WORK = {"die": _die, "work": _work, "go_on": _goes_on_in_a_group}
 async def compose(settings: CommonSettings, metrics: Metrics) -> Running:
     verifier = TokenVerifier(StaticVerifierKeys({}))
     server = build_server(settings, probe_parts(Public=_answer, PublicStream=_watch), verifier, metrics)
-    return Running(server, background=[WORK[sys.argv[1]]], close=_close)
+    return Running(server, background=[WORK[name] for name in sys.argv[1:]], close=_close)
 
 
 if __name__ == "__main__":
