@@ -24,10 +24,13 @@ async def ensure_user(tx: "Transaction", user_id: UUID, anonymous_id: str) -> No
 
 
 async def ensure_users(tx: "Transaction", people: Mapping[UUID, str]) -> None:
-    """anonymous_id by user_id. In one order, because several followers make people at the same time."""
+    """anonymous_id by user_id. In one order, because several followers make people at the same time.
+
+    Neither key is named as the one that may conflict: two who make the same person at once may meet at either.
+    """
     await tx.driver.execute(
         "INSERT INTO users (user_id, anonymous_id) SELECT * FROM unnest($1::uuid[], $2::text[]) AS new (id, name)"
-        " ORDER BY id ON CONFLICT (user_id) DO NOTHING",
+        " ORDER BY id ON CONFLICT DO NOTHING",
         list(people),
         list(people.values()),
     )

@@ -1,5 +1,6 @@
 """Who is who in a slice, as identity's feed tells it, and who may reach whom."""
 
+import asyncio
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -102,6 +103,17 @@ async def follow(database: Database, *events: Event) -> None:
 async def rows(database: Database, statement: str) -> list[tuple[object, ...]]:
     async with database.read() as tx:
         return [tuple(row) for row in await tx.fetch_all(statement)]
+
+
+async def test_several_may_make_the_same_person_at_once(make_database: MakeDatabase) -> None:
+    database = make_database("alerts", pool_size=8)
+
+    async def make(number: int) -> None:
+        async with database.transaction() as tx:
+            await ensure_user(tx, UUID(int=number), f"anonymous-{number}")
+
+    for number in range(1, 101):
+        await asyncio.gather(*(make(number) for _ in range(8)))
 
 
 async def test_feed_tells_who_is_who(database: Database) -> None:
