@@ -10,6 +10,11 @@ from libs.common.db.roles import dsn_for, slice_role
 from tests.support import postgres
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files whose few tests take long begin first, so that no worker is left with one of them at the end."""
+    items.sort(key=lambda item: "/e2e/" not in item.nodeid)
+
+
 class MakeDatabase(Protocol):
     """Opens the test's database as a slice's service does."""
 
