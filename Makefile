@@ -27,9 +27,9 @@ $(STAMP): requirements.lock requirements-dev.lock pyproject.toml protos/pyprojec
 demo: $(STAMP) ## Simulate people and show the whole road; INPUT=votes.csv replays CREMA-D instead
 	$(BIN)/python -m deploy.demo $(if $(INPUT),--input $(INPUT))
 
-# Three at once on two processors, since many wait; files in the order of tests/conftest.py.
+# Files in the order of tests/conftest.py.
 test: $(STAMP) ## Run all tests
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP) ## Check style, types, imports and contracts
 	$(BIN)/ruff check .

@@ -134,7 +134,8 @@ class Acts:
         client = await self._sent(session, stream, batches)
         heard = await client.hears(Heard()) if isinstance(client, Client) else client
         if heard.code:
-            assert (heard.code, heard.reason) == (grpc.StatusCode.FAILED_PRECONDITION, SESSION_ENDED)
+            ended = (heard.code, heard.reason) == (grpc.StatusCode.FAILED_PRECONDITION, SESSION_ENDED)
+            assert ended, f"{heard} after {session.world}"
             await self.leave(session, stream)
         return Lane(tuple(batches), heard.answers)
 
