@@ -7,6 +7,7 @@ from uuid import uuid4
 import httpx
 import structlog
 
+from libs.common.cancellation import pause
 from libs.common.clock import Clock
 from libs.common.db.database import Database, Transaction
 from libs.common.observability.metrics import Metrics
@@ -46,7 +47,7 @@ class Notifier:
         async with httpx.AsyncClient(timeout=self._settings.webhook_timeout_seconds) as client:
             while True:
                 if not await self.deliver_due(client):
-                    await asyncio.sleep(POLL_SECONDS)
+                    await pause(POLL_SECONDS)
 
     async def deliver_due(self, client: httpx.AsyncClient) -> int:
         """Delivers what is due now, all at once; returns how many notifications were tried."""

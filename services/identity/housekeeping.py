@@ -1,9 +1,8 @@
 """Forgets logins that expired and attempts that no longer count."""
 
-import asyncio
-
 import structlog
 
+from libs.common.cancellation import pause
 from libs.common.clock import Clock
 from libs.common.db.database import Database
 from libs.common.rpc.errors import AppError
@@ -22,4 +21,4 @@ async def keep_house(database: Database, clock: Clock) -> None:
                 await logins.prune(tx, clock())
         except AppError as error:
             log.warning("housekeeping waits for the database", reason=error.reason)
-        await asyncio.sleep(EVERY_SECONDS)
+        await pause(EVERY_SECONDS)

@@ -1,10 +1,10 @@
 """Deletes voice sessions once they are learned from and their time is over, and counts those that wait too long."""
 
-import asyncio
 from typing import Final
 
 import structlog
 
+from libs.common.cancellation import pause
 from libs.common.clock import Clock, utc_now
 from libs.common.db.audit import append_audit
 from libs.common.db.database import Database
@@ -34,7 +34,7 @@ class VoiceCleaner:
                 await self.clean()
             except AppError as error:
                 _log.warning("voice sessions not cleaned up", reason=error.reason)
-            await asyncio.sleep(EVERY_SECONDS)
+            await pause(EVERY_SECONDS)
 
     async def clean(self) -> int:
         """How many were deleted, in transactions of a batch each."""

@@ -1,7 +1,7 @@
 """Following ingest on a real database: neither grouping nor arrival changes what comes out."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -9,14 +9,16 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from libs.common.db.database import Database
+from libs.common.db.database import Database, Transaction
 from libs.common.feed.handler import UnknownEvent
 from quietus.ingest.v1.events_pb2 import Event, VoiceSessionRecorded
 from quietus.ingest.v1.sessions_pb2 import SILENCE_CAUSE_OFF
-from services.fusion.fold import ClientBatch, Models
+from services.fusion.fold import ClientBatch, Models, Standing
 from services.fusion.follower import IngestHandler
 from services.fusion.models import SHIPPED
 from services.fusion.science.inputs import ChunkInputs
+from services.fusion.store import results
+from services.fusion.store.results import Place
 from services.fusion.vocabulary import CrisisSignal, Emotion, Modality
 from tests.fusion import make
 from tests.fusion.events import apply, committed, ended, everything, resumed, silent, started, table, told
@@ -26,6 +28,12 @@ SAD = tuple(float(emotion is Emotion.SAD) for emotion in Emotion)
 CRISIS = frozenset({CrisisSignal.FAREWELL})
 OTHER_SESSION = UUID("019ca800-0000-7000-8000-000000000002")
 OTHER_PERSON = UUID("00000000-0000-4000-8000-000000000002")
+
+
+HELD = """
+SELECT count(*) FROM pg_locks
+WHERE pid = pg_backend_pid() AND relation = 'session_states'::regclass AND mode = 'RowExclusiveLock'
+"""
 
 
 def masking_session(chunks: int = 10) -> list[ChunkInputs]:
@@ -247,3 +255,21 @@ async def test_deleting_a_person_deletes_everything_of_theirs(database: Database
     left = await everything(database)
     assert left["session_ends"] == []
     assert {row["user_id"] for rows in left.values() for row in rows} == {OTHER_PERSON}
+
+
+async def test_sessions_are_locked_before_their_results_are_read(
+    database: Database, models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As who makes partitions does: the other way round they would wait for each other."""
+    held: list[int] = []
+    read = results.read_standings_before
+
+    async def noted(tx: Transaction, places: Sequence[Place]) -> Mapping[UUID, Standing]:
+        held.append(await tx.scalar(HELD))
+        return await read(tx, places)
+
+    monkeypatch.setattr(results, "read_standings_before", noted)
+    late, *others = masking_session(3)
+    await apply(database, models, [committed(batch(1, *(one for chunk in others for one in predictions(chunk))))])
+    await apply(database, models, [committed(batch(2, *predictions(late)))])
+    assert held == [1]

@@ -1,13 +1,13 @@
 """Who sends in a session, how it ends, and what is taken after its end; over a real channel."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import grpc
 import pytest
 
-from libs.common.db.database import Database
+from libs.common.db.database import Database, Transaction
 from libs.common.observability.metrics import Metrics
 from libs.common.rpc.errors import reason_of
 from libs.common.timestamps import to_datetime
@@ -25,6 +25,10 @@ from tests.ingest.suite import Person, Stream, Suite, running, token
 from tests.ingest.test_store import backfilled, told
 
 SILENCE = timedelta(minutes=30)
+HELD = """
+SELECT count(*) FROM pg_locks
+WHERE pid = pg_backend_pid() AND relation = 'sessions'::regclass AND mode = 'RowExclusiveLock'
+"""
 
 
 def on_device(person: Person, device_id: UUID) -> Person:
@@ -295,6 +299,25 @@ async def test_a_session_ends_with_its_newest_window_whatever_the_ids_of_its_chu
     await looks.after(timedelta(0))
     assert await looks.after(SILENCE) == 1
     assert to_datetime((await details(person, session_id)).session.end_time) == captured + make.CHUNK
+
+
+async def test_the_table_of_sessions_is_locked_before_predictions_are_read_again(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As who makes partitions does: the other way round they would wait for each other."""
+    held: list[int] = []
+    recent_capture = store_predictions.recent_capture
+
+    async def noted(tx: Transaction, session_id: UUID) -> datetime | None:
+        held.append(await tx.scalar(HELD))
+        return await recent_capture(tx, session_id)
+
+    monkeypatch.setattr(store_predictions, "recent_capture", noted)
+    await suite.person().start_session()
+    looks = Looks(suite)
+    await looks.after(timedelta(0))
+    assert await looks.after(SILENCE) == 1
+    assert held == [1]
 
 
 async def test_a_call_counts_as_a_sign(suite: Suite) -> None:

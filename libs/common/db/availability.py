@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 import asyncpg
 import structlog
 
+from libs.common.cancellation import pause
 from libs.common.db.database import Database
 from libs.common.db.errors import DRIVER_ERRORS
 from libs.common.rpc.errors import AppError
@@ -52,10 +53,10 @@ class Availability:
         while True:
             if await self._answers():
                 self.found(_PROBE)
-                await asyncio.sleep(PROBE_EVERY_SECONDS)
+                await pause(PROBE_EVERY_SECONDS)
             else:
                 self.missed(_PROBE)
-                await asyncio.sleep(PROBE_AGAIN_SECONDS)
+                await pause(PROBE_AGAIN_SECONDS)
 
     async def _answers(self) -> bool:
         """In time: a server that is stopped keeps its connections open and says nothing."""

@@ -123,6 +123,7 @@ class Database:
             driver_url(dsn),
             # BEGIN and COMMIT are ours, through the driver, so that the driver may be used directly as well.
             isolation_level="AUTOCOMMIT",
+            # Has a connection for whoever has a turn, so nobody waits in it.
             pool_size=pool_size,
             max_overflow=0,
             pool_reset_on_return=None,

@@ -4,7 +4,6 @@ Each step is a transaction of its own, so that no lock is held for long, and giv
 Nothing is dropped or deleted by a clock that leapt ahead (retention_clock.py).
 """
 
-from asyncio import sleep
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -15,6 +14,7 @@ from uuid import UUID
 
 import structlog
 
+from libs.common.cancellation import pause
 from libs.common.clock import Clock, Moment, Timer, running_seconds, utc_now
 from libs.common.db import partitions, retention_clock
 from libs.common.db.audit import append_audit
@@ -79,11 +79,11 @@ class PartitionKeeper:
                 await self.keep()
             except AppError as error:
                 _log.warning("partitions_not_kept", reason=error.reason, again_seconds=again_seconds)
-                await sleep(again_seconds)
+                await pause(again_seconds)
                 again_seconds = min(2 * again_seconds, AGAIN_SECONDS_MAX)
             else:
                 again_seconds = AGAIN_SECONDS
-                await sleep(EVERY_SECONDS)
+                await pause(EVERY_SECONDS)
 
     async def keep(self) -> None:
         """One pass. Ends early while another process is at it; DATABASE_BUSY when somebody was in the way."""

@@ -18,8 +18,9 @@ KEPT_DAYS_MIN = 28
 
 # A partition is made apart and attached, because that lets everybody go on writing to the others. Rows that came before
 # their partition are in DEFAULT and move with it. Who waits longer than lock_timeout gives up, and tries again later.
-# Attaching copies foreign keys, for which nobody may write the tables that they refer to. These are locked first, as
-# their writers do: DEFAULT before them is a deadlock with each transaction that writes a session and then its rows.
+# Attaching copies foreign keys, for which nobody may write the tables that they refer to, such as sessions. These are
+# locked first, for as long as rows move, since their writers come to them first: DEFAULT before them is a deadlock with
+# each transaction that writes a session and then its rows.
 _ENSURE_PARTITIONS = """
 CREATE OR REPLACE FUNCTION {schema}.ensure_partitions(first_month date, months integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' AS $function$

@@ -8,6 +8,7 @@ from typing import Final
 import structlog
 
 from libs.common import failpoints
+from libs.common.cancellation import end_if_cancelled
 from libs.common.db.database import Database, Transaction
 from libs.common.feed.cursor import CursorMovedError, move_cursor
 from libs.common.feed.failure import Fault, fault_of, reason_to_park
@@ -48,6 +49,7 @@ class Applier:
                 if fault is Fault.OUTAGE or (fault is Fault.CONTENTION and attempt == _ATTEMPTS):
                     raise
                 _log.warning("feed batch failed", **self._place(position), attempt=attempt, exc_info=error)
+                end_if_cancelled()
         return await self._apply_one_by_one(events, expected, position)
 
     @asynccontextmanager

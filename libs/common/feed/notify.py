@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from libs.common.cancellation import pause
 from libs.common.db.database import Database
 from libs.common.db.errors import DRIVER_ERRORS
 from libs.common.rpc.errors import AppError
@@ -42,7 +43,7 @@ class Notifier:
                 await self._listen_and_tell()
             except (AppError, OSError, *DRIVER_ERRORS) as error:
                 _log.warning("feed notifier reconnects", error=type(error).__name__)
-                await asyncio.sleep(_RECONNECT_SECONDS)
+                await pause(_RECONNECT_SECONDS)
 
     async def _listen_and_tell(self) -> None:
         connection = await self._database.connect_directly()

@@ -1,6 +1,5 @@
 """Forgets what every follower has applied and retention no longer asks for."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -8,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from libs.common.cancellation import pause
 from libs.common.clock import Clock, utc_now
 from libs.common.db.database import Database, Transaction
 from libs.common.feed.store import read_state
@@ -66,7 +66,7 @@ class Pruner:
                 await self.prune()
             except AppError as error:
                 _log.warning("feed not pruned", reason=error.reason)
-            await asyncio.sleep(_INTERVAL_SECONDS)
+            await pause(_INTERVAL_SECONDS)
 
     async def prune(self) -> int:
         """Deletes what may go, in small transactions; returns how many batches that were.

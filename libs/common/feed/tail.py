@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 import structlog
 
 from libs.common import failpoints
+from libs.common.cancellation import end_if_cancelled
 from libs.common.db.database import Database
 from libs.common.feed.notify import Notifier
 from libs.common.feed.outbox import Batch
@@ -104,6 +105,7 @@ class Tail:
                 await self._catch_up()
             except AppError as error:
                 _log.warning("feed tail can't read", reason=error.reason)
+                end_if_cancelled()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._poll_seconds):
                     await self._behind.wait()

@@ -26,7 +26,8 @@ async def ensure_user(tx: "Transaction", user_id: UUID, anonymous_id: str) -> No
 async def ensure_users(tx: "Transaction", people: Mapping[UUID, str]) -> None:
     """anonymous_id by user_id. In one order, because several followers make people at the same time.
 
-    Neither key is named as the one that may conflict: two who make the same person at once may meet at either.
+    Neither key is named as the one that may conflict: two who make the same person at once may meet at either. That an
+    anonymous_id is one person's alone is identity's to keep.
     """
     await tx.driver.execute(
         "INSERT INTO users (user_id, anonymous_id) SELECT * FROM unnest($1::uuid[], $2::text[]) AS new (id, name)"

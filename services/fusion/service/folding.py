@@ -69,6 +69,7 @@ async def _load(
     known: Mapping[UUID, Mapping[UUID, ChunkInputs]] = {}
     places = _places_reached_back_to(batches, tails)
     if places:
+        await sessions.lock_table(tx)
         standings |= await results.read_standings_before(tx, places)
         later = await results.read_from(tx, places)
         known = await inputs.read(tx, _chunks_of(batches, {session_id for session_id, _, _ in places}))

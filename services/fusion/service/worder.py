@@ -10,6 +10,7 @@ from typing import NoReturn
 import httpx
 import structlog
 
+from libs.common.cancellation import pause
 from libs.common.db.database import Database
 from libs.common.observability.failure import describe_failure
 from libs.common.observability.metrics import Metrics
@@ -76,7 +77,7 @@ class Worder:
             except Exception as error:
                 _log.warning("language_model_failed", **describe_failure(error))
                 self._metrics.set_degraded(DEGRADED, True)
-            await asyncio.sleep(POLL_SECONDS)
+            await pause(POLL_SECONDS)
 
     async def _keep_wording(self, language_model: LanguageModel) -> NoReturn:
         while True:
@@ -84,7 +85,7 @@ class Worder:
                 await self.word_waiting(language_model)
             except AppError as error:
                 _log.warning("explanations_wait_for_the_database", reason=error.reason)
-            await asyncio.sleep(POLL_SECONDS)
+            await pause(POLL_SECONDS)
 
     async def word_waiting(self, language_model: LanguageModel) -> None:
         """Asks about everything that waits, until the breaker opens, and shows what there is."""

@@ -74,6 +74,13 @@ class SessionTail:
         return (self.capture_end_time, self.chunk_id)
 
 
+async def lock_table(tx: Transaction) -> None:
+    """Before anything is read of partitions by who writes sessions afterwards: who makes partitions locks both in this
+    order.
+    """
+    await tx.driver.execute("LOCK TABLE session_states IN ROW EXCLUSIVE MODE")
+
+
 async def read_tails(tx: Transaction, session_ids: Collection[UUID]) -> Mapping[UUID, SessionTail]:
     """Of those of which something is fused."""
     rows = await tx.driver.fetch("SELECT * FROM session_states WHERE session_id = ANY($1::uuid[])", session_ids)

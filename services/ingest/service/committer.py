@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from libs.common.cancellation import pause
 from libs.common.db.availability import Availability
 from libs.common.observability.failure import describe_failure
 from libs.common.rpc.errors import AppError, ErrorKind
@@ -249,7 +250,7 @@ class Committer:
                     return
                 self._availability.missed(WRITES)
                 group = _patient(group, error)
-                await asyncio.sleep(pause_seconds)
+                await pause(pause_seconds)
                 pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
             else:
                 self._availability.found(WRITES)

@@ -1,6 +1,5 @@
 """Ends sessions of which nothing is heard any more, and those that last too long."""
 
-import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NoReturn
@@ -8,6 +7,7 @@ from uuid import UUID
 
 import structlog
 
+from libs.common.cancellation import pause
 from libs.common.clock import Clock, Moment, Timer, running_seconds
 from libs.common.db.database import Database
 from libs.common.observability.failure import describe_failure
@@ -65,7 +65,7 @@ class SessionEnds:
                 await self.look()
             except AppError as error:
                 log.warning("sessions not looked after", reason=error.reason)
-            await asyncio.sleep(interval_seconds)
+            await pause(interval_seconds)
 
     async def look(self) -> int:
         """How many sessions it ended."""
@@ -135,6 +135,7 @@ class SessionEnds:
         async with self._database.read() as tx:
             captured_before = await predictions.newest_capture(tx, session_id)
         async with self._database.transaction() as tx:
+            await sessions.lock_table(tx)
             session = await sessions.lock(tx, session_id)
             if session is None or session.status is Status.ENDED:
                 return False

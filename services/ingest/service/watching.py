@@ -5,7 +5,6 @@ sessions alone of which something came since the last look. What was told stands
 silence is told once, whoever watches and however often it starts anew.
 """
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ from uuid import UUID
 
 import structlog
 
+from libs.common.cancellation import pause
 from libs.common.clock import Clock, Moment, Timer, running_seconds
 from libs.common.db.database import Database, Transaction
 from libs.common.observability.failure import describe_failure
@@ -68,7 +68,7 @@ class ModalityWatch:
                 await self.look()
             except AppError as error:
                 log.warning("modalities not watched", reason=error.reason)
-            await asyncio.sleep(self._patience.total_seconds() / LOOKS)
+            await pause(self._patience.total_seconds() / LOOKS)
 
     async def look(self) -> None:
         now = self._time()

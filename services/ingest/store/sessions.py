@@ -40,6 +40,13 @@ async def find(tx: Transaction, session_id: UUID) -> Session | None:
     return _one(await tx.fetch_one(_SELECT.where(SESSIONS.c.id == session_id)))
 
 
+async def lock_table(tx: Transaction) -> None:
+    """Before anything is read of predictions by who writes sessions afterwards: who makes partitions locks both in this
+    order.
+    """
+    await tx.driver.execute("LOCK TABLE sessions IN ROW EXCLUSIVE MODE")
+
+
 async def lock(tx: Transaction, session_id: UUID) -> Session | None:
     """For its end: no prediction of it commits from here on before this transaction does."""
     statement = _SELECT.where(SESSIONS.c.id == session_id).with_for_update(of=SESSIONS, key_share=True)

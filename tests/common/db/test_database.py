@@ -224,12 +224,15 @@ async def test_server_that_lets_nobody_in_is_unavailable(
 ) -> None:
     """As during a restore: what was not begun may be tried again."""
     name = make_url(fresh_dsn).database
+    database = make_database("alerts", pool_size=1)
     await postgres.execute(postgres_admin_dsn, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-    with pytest.raises(AppError) as raised:
-        await add_someone(make_database("alerts"))
-    assert (raised.value.kind, raised.value.reason) == (ErrorKind.UNAVAILABLE, "DATABASE_UNAVAILABLE")
+    for _ in range(2):
+        with pytest.raises(AppError) as raised:
+            await add_someone(database)
+        assert (raised.value.kind, raised.value.reason) == (ErrorKind.UNAVAILABLE, "DATABASE_UNAVAILABLE")
     assert "55000" in capsys.readouterr().out
     await postgres.execute(postgres_admin_dsn, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    await add_someone(database)
 
 
 async def test_killed_connections_fail_one_use_each_at_most(database: Database, fresh_dsn: str) -> None:
@@ -352,11 +355,29 @@ async def test_who_comes_first_is_served_first(make_database: MakeDatabase) -> N
         await all_are_busy.wait()
         before = taken
         async with database.transaction():
-            assert taken - before <= len(many)
+            assert taken - before < 10 * len(many)  # a starved one saw hundreds
     finally:
         for task in many:
             task.cancel()
         await asyncio.gather(*many, return_exceptions=True)
+
+
+async def test_who_waits_no_longer_is_in_nobodys_way(
+    make_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = make_database("alerts", pool_size=1)
+    async with database.transaction():
+        cancelled = asyncio.create_task(add_someone(database))
+        await asyncio.sleep(0)
+        cancelled.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled
+        with monkeypatch.context() as patch:
+            patch.setattr(database_module, "POOL_TIMEOUT_SECONDS", 0.01)
+            with pytest.raises(AppError):
+                await add_someone(database)
+    await add_someone(database)
+    assert await count(database) == 1
 
 
 async def test_connections_beside_a_pool_wait_for_nobody_and_tell_its_hooks(make_database: MakeDatabase) -> None:

@@ -23,6 +23,10 @@ UNION ALL SELECT proname::text FROM pg_proc WHERE pronamespace = $1::regnamespac
 UNION ALL SELECT typname::text FROM pg_type WHERE typnamespace = $1::regnamespace
 ORDER BY name
 """
+MAKES_MONTHS = """
+SELECT prosrc, prosecdef, proconfig, proacl::text FROM pg_proc
+WHERE pronamespace = $1::regnamespace AND proname = 'ensure_partitions'
+"""
 # Who may do anything at all with a relation of the slice, beside its owner.
 GRANTED = """
 SELECT relname, relispartition, role, array_agg(may ORDER BY may) AS rights
@@ -55,6 +59,23 @@ def test_upgrade_makes_the_tables_and_downgrade_takes_all_back(empty_dsn: str, s
         assert {
             row["name"] for row in left if not row["name"].startswith(("alembic_version", "_alembic_version"))
         } == set()
+
+
+@pytest.mark.parametrize(("slice_name", "before"), [("ingest", "0007"), ("fusion", "0009"), ("patterns", "0002")])
+def test_months_are_made_as_they_are_now_where_an_older_function_was(
+    empty_dsn: str, slice_name: str, before: str
+) -> None:
+    migrate_all(empty_dsn, [slice_name])
+    (now,) = asyncio.run(fetch(empty_dsn, MAKES_MONTHS, slice_name))
+    for statement in (
+        f"CREATE OR REPLACE FUNCTION {slice_name}.ensure_partitions(first_month date, months integer) RETURNS integer"
+        " LANGUAGE sql RETURN 0",
+        f"UPDATE {slice_name}.alembic_version SET version_num = '{before}'",  # noqa: S608 - of this test
+    ):
+        asyncio.run(postgres.execute(empty_dsn, statement))
+    assert asyncio.run(fetch(empty_dsn, MAKES_MONTHS, slice_name)) != [now]
+    migrate_all(empty_dsn, [slice_name])
+    assert asyncio.run(fetch(empty_dsn, MAKES_MONTHS, slice_name)) == [now]
 
 
 def test_upgrade_may_run_again_and_by_several_at_once(empty_dsn: str) -> None:
