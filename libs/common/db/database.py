@@ -192,33 +192,34 @@ class Database:
 
     @asynccontextmanager
     async def _checkout(self) -> "AsyncIterator[tuple[AsyncConnection, asyncpg.Connection[Any]]]":
+        await self._take_turn()
+        try:
+            connection = self.engine.connect()
+            try:
+                await connection.start()
+            except (*DRIVER_ERRORS, OSError) as error:
+                raise to_app_error(error, connection_lost=True) from None
+            driver: asyncpg.Connection[Any] | None = None
+            try:
+                driver = (await connection.get_raw_connection()).driver_connection
+                assert driver is not None
+                yield connection, driver
+            except DRIVER_ERRORS as error:
+                raise to_app_error(error, connection_lost=driver is None or driver.is_closed()) from None
+            finally:
+                await connection.close()
+        finally:
+            self._turns.release()
+
+    async def _take_turn(self) -> None:
+        if not self._turns.locked():
+            await self._turns.acquire()  # at once
+            return
         try:
             async with asyncio.timeout(POOL_TIMEOUT_SECONDS):
                 await self._turns.acquire()
         except TimeoutError:
             raise database_busy() from None
-        try:
-            async with self._connected() as connected:
-                yield connected
-        finally:
-            self._turns.release()
-
-    @asynccontextmanager
-    async def _connected(self) -> "AsyncIterator[tuple[AsyncConnection, asyncpg.Connection[Any]]]":
-        connection = self.engine.connect()
-        try:
-            await connection.start()
-        except (*DRIVER_ERRORS, OSError) as error:
-            raise to_app_error(error, connection_lost=True) from None
-        driver: asyncpg.Connection[Any] | None = None
-        try:
-            driver = (await connection.get_raw_connection()).driver_connection
-            assert driver is not None
-            yield connection, driver
-        except DRIVER_ERRORS as error:
-            raise to_app_error(error, connection_lost=driver is None or driver.is_closed()) from None
-        finally:
-            await connection.close()
 
     @contextmanager
     def _bounded(self, driver: "asyncpg.Connection[Any]") -> Iterator[None]:
