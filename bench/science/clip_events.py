@@ -141,7 +141,7 @@ def followed(model: FusionModel, told: Iterable[bytes]) -> list[ChunkResult | No
     committed = [Event.FromString(event).predictions_committed for event in told]
     batches = [client_batch(one) for one in committed if one.batch.predictions]
     folds = {batch.session_id: SessionFold(models, Standing(), (), {}) for batch in batches}
-    changed = iter(fuse_batches(models, folds, batches))
+    changed = iter(fuse_batches(models, folds, batches).changed)
     return [next(changed)[0] if one.batch.predictions else None for one in committed]
 
 

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from hashlib import _Hash as Hash
 
 _NAMESPACE = UUID("6f3f2f0c-4f0e-5c52-9a0b-51d5a5f9c0de").bytes
-_NEITHER = ~(0xF << 76 | 0b11 << 62)  # version and variant
-_VERSION_5 = 5 << 76 | 0b10 << 62
 
 
 def parsed_id(text: str) -> UUID:
@@ -54,5 +52,7 @@ def _measured(part: str | UUID | int) -> bytes:
 
 
 def _bytes_of(hashed: Hash) -> bytes:
-    number = int.from_bytes(hashed.digest()[:16], "big")
-    return (number & _NEITHER | _VERSION_5).to_bytes(16, "big")
+    digest = bytearray(hashed.digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x50  # version 5
+    digest[8] = digest[8] & 0x3F | 0x80  # variant
+    return bytes(digest)

@@ -1,6 +1,7 @@
 """Between protobuf timestamps and datetimes. Both are UTC; nanoseconds are cut to microseconds."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -12,7 +13,12 @@ _MICROSECOND = timedelta(microseconds=1)
 
 def to_datetime(timestamp: Timestamp) -> datetime:
     """Raises OverflowError outside of the years 1 to 9999, which validation refuses before."""
-    return _EPOCH + _MICROSECOND * (timestamp.seconds * 1_000_000 + timestamp.nanos // 1000)
+    return _moment(timestamp.seconds, timestamp.nanos)
+
+
+@lru_cache(maxsize=16_384)  # a chunk begins where the one before it ended, and the same object is quick to look up
+def _moment(seconds: int, nanos: int) -> datetime:
+    return _EPOCH + _MICROSECOND * (seconds * 1_000_000 + nanos // 1000)
 
 
 def to_timestamp(moment: datetime) -> Timestamp:
@@ -20,15 +26,23 @@ def to_timestamp(moment: datetime) -> Timestamp:
     return Timestamp(seconds=microseconds // 1_000_000, nanos=microseconds % 1_000_000 * 1000)
 
 
+@lru_cache(maxsize=16_384)
 def serialised(moment: datetime) -> bytes:
     """The Timestamp of a moment, with its length before it."""
     since = moment - _EPOCH
     seconds, nanos = since.days * 86_400 + since.seconds, since.microseconds * 1000
     if seconds <= 0:
         message = to_timestamp(moment).SerializeToString()
+    elif nanos:
+        message = b"".join((_whole(seconds), _NANOS, long_varint(nanos)))
     else:
-        message = _SECONDS + long_varint(seconds) + (_NANOS + long_varint(nanos) if nanos else b"")
+        message = _whole(seconds)
     return varint(len(message)) + message
+
+
+@lru_cache(maxsize=1024)
+def _whole(seconds: int) -> bytes:
+    return _SECONDS + long_varint(seconds)
 
 
 _SECONDS, _NANOS = tag(Timestamp.SECONDS_FIELD_NUMBER, VARINT), tag(Timestamp.NANOS_FIELD_NUMBER, VARINT)

@@ -7,6 +7,7 @@ from libs.common.db.database import Transaction
 from libs.common.db.partitions import first_month_kept, first_uuid7
 from libs.common.feed.outbox import OutboxEvent
 from services.fusion import events
+from services.fusion.columns import FusedColumns
 from services.fusion.records import SessionEnd
 from services.fusion.store import history
 
@@ -27,4 +28,6 @@ class History:
             if isinstance(happening, SessionEnd):
                 yield OutboxEvent(happening.user_id, events.session_settled(happening))
             else:
-                yield OutboxEvent(happening.batch.user_id, events.chunks_fused(happening.batch, happening.results))
+                fused = events.fused_parts(FusedColumns.of([result.fused for result in happening.results]))
+                event = events.chunks_fused(happening.batch, happening.results, fused)
+                yield OutboxEvent(happening.batch.user_id, event)

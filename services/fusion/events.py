@@ -1,14 +1,18 @@
 """What fusion tells the other services.
 
-There are thousands of results: their numbers are packed at once, and what many say alike is serialised once. A test
-compares them with what telling.py makes of the same results.
+There are thousands of results: what they say of their chunks is made of many at once, and what many say alike is
+serialised once. A test compares them with what telling.py makes of the same results.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from struct import Struct, calcsize
+from struct import Struct
 from uuid import UUID
 
+import numpy as np
+from numpy.typing import NDArray
+
+from libs.common.byte_rows import ByteRows, Bytes
 from libs.common.timestamps import serialised, to_timestamp
 from libs.common.wire import DOUBLE, VARINT, long_varint, tag, varint
 from quietus.common.v1.types_pb2 import Emotion, EmotionDistribution, RiskLevel
@@ -22,9 +26,10 @@ from quietus.fusion.v1.fusion_pb2 import (
     FusionResult,
     LackingModality,
 )
-from services.fusion.explanation import lacking
+from services.fusion.columns import NUMBERS, SUBSETS, FusedColumns
 from services.fusion.fold import BatchOrigin, ChunkResult
 from services.fusion.records import SessionEnd
+from services.fusion.science.inputs import Floats
 from services.fusion.telling import NOT_RECEIVED
 from services.fusion.vocabulary import KNOWN_EMOTIONS, Direction, Level, Modality
 
@@ -36,37 +41,12 @@ _RESULTS = tag(ChunksFused.RESULTS_FIELD_NUMBER)
 _CHUNK_ID = tag(FusionResult.CHUNK_ID_FIELD_NUMBER) + varint(36)
 _START = tag(FusionResult.CAPTURE_START_TIME_FIELD_NUMBER)
 _END = tag(FusionResult.CAPTURE_END_TIME_FIELD_NUMBER)
-_SCORE = tag(FusionResult.SCORE_FIELD_NUMBER, DOUBLE)
-_LOGIT = tag(FusionResult.LOGIT_FIELD_NUMBER, DOUBLE)
-_PRIOR_LOGIT = tag(FusionResult.PRIOR_LOGIT_FIELD_NUMBER, DOUBLE)
-_CONFIDENCE = tag(FusionResult.CONFIDENCE_FIELD_NUMBER, DOUBLE)
-_DISSONANCE_SCORE = tag(FusionResult.DISSONANCE_SCORE_FIELD_NUMBER, DOUBLE)
-_SESSION_SCORE = tag(FusionResult.SESSION_SCORE_FIELD_NUMBER, DOUBLE)
-_NUMBERS = Struct("<cdcdcdcdcd2sd")
-
-_PART_PROBABILITY = tag(Contribution.PROBABILITY_FIELD_NUMBER, DOUBLE)
-_PART_WEIGHT = tag(Contribution.WEIGHT_FIELD_NUMBER, DOUBLE)
-_PART_CONFIDENCE = tag(Contribution.CONFIDENCE_FIELD_NUMBER, DOUBLE)
-_PART_LOGIT = tag(Contribution.LOGIT_FIELD_NUMBER, DOUBLE)
-_PART_CONTENT = "2scdcdcdcd2s"
-_PART = Struct("<2s" + _PART_CONTENT)
-_PART_HEAD = tag(FusionResult.CONTRIBUTIONS_FIELD_NUMBER) + varint(calcsize("<" + _PART_CONTENT))
-_PART_MODALITY = {
-    modality: Contribution(modality=ModalityNumber.ValueType(modality)).SerializeToString() for modality in Modality
-}
-_PART_RELIABILITY = {
-    True: Contribution(reliability=RELIABILITY_ORIGIN_FITTED).SerializeToString(),
-    False: Contribution(reliability=RELIABILITY_ORIGIN_PRIOR).SerializeToString(),
-}
-
-_SHARES = Struct(f"<{len(KNOWN_EMOTIONS)}f")
-_LABELS = EmotionDistribution(labels=[Emotion.ValueType(emotion) for emotion in KNOWN_EMOTIONS]).SerializeToString()
-_SHARES_HEAD = tag(EmotionDistribution.PROBABILITIES_FIELD_NUMBER) + varint(_SHARES.size)
-_EMOTIONS_SIZE = varint(len(_LABELS) + len(_SHARES_HEAD) + _SHARES.size)
-_EMOTIONS = tag(FusionResult.EMOTIONS_FIELD_NUMBER) + _EMOTIONS_SIZE + _LABELS + _SHARES_HEAD
+_SESSION_SCORE_TAG = tag(FusionResult.SESSION_SCORE_FIELD_NUMBER, DOUBLE)
+_SESSION_SCORE = Struct(f"<{len(_SESSION_SCORE_TAG)}sd")
 
 
-def chunks_fused(batch: BatchOrigin, results: Sequence[ChunkResult]) -> bytes:
+def chunks_fused(batch: BatchOrigin, results: Sequence[ChunkResult], fused: Iterable[bytes]) -> bytes:
+    """`fused`: of each result, what fused_parts makes of its chunk."""
     session = _session(batch.session_id)
     parts = [
         _sender(batch.user_id, batch.anonymous_id, batch.session_id),
@@ -75,8 +55,8 @@ def chunks_fused(batch: BatchOrigin, results: Sequence[ChunkResult]) -> bytes:
         _BATCH_NUMBER,
         long_varint(batch.batch_number),
     ]
-    for result in results:
-        message = _result(session, result)
+    for result, of_chunk in zip(results, fused, strict=True):
+        message = _result(session, result, of_chunk)
         parts += (_RESULTS, varint(len(message)), message)
     content = b"".join(parts)
     return b"".join((_CHUNKS_FUSED, varint(len(content)), content))
@@ -87,22 +67,8 @@ def _sender(user_id: UUID, anonymous_id: str, session_id: UUID) -> bytes:
     return ChunksFused(user_id=str(user_id), anonymous_id=anonymous_id, session_id=str(session_id)).SerializeToString()
 
 
-def _result(session: bytes, result: ChunkResult) -> bytes:
-    fused, state = result.fused, result.state
-    numbers = _NUMBERS.pack(
-        _SCORE,
-        fused.score,
-        _LOGIT,
-        fused.logit,
-        _PRIOR_LOGIT,
-        fused.prior_logit,
-        _CONFIDENCE,
-        fused.confidence,
-        _DISSONANCE_SCORE,
-        fused.dissonance_score,
-        _SESSION_SCORE,
-        state.score,
-    )
+def _result(session: bytes, result: ChunkResult, fused: bytes) -> bytes:
+    state = result.standing.state
     return b"".join(
         (
             session,
@@ -112,12 +78,9 @@ def _result(session: bytes, result: ChunkResult) -> bytes:
             serialised(result.capture_start_time),
             _END,
             serialised(result.capture_end_time),
-            numbers,
-            *[_contribution(*part) for part in fused.contributions],
-            *([] if fused.emotions is None else (_EMOTIONS, _SHARES.pack(*fused.emotions))),
-            _verdict(
-                result.revision, state.level, lacking(fused), fused.direction, fused.critical_cue, result.model_version
-            ),
+            _SESSION_SCORE.pack(_SESSION_SCORE_TAG, state.score),
+            _verdict(result.revision, state.level, result.model_version),
+            fused,
         )
     )
 
@@ -127,49 +90,111 @@ def _session(session_id: UUID) -> bytes:
     return FusionResult(session_id=str(session_id)).SerializeToString()
 
 
-def _contribution(
-    modality: Modality,
-    probability: float,
-    weight: float,
-    confidence: float,
-    logit: float,
-    fitted: bool,
-) -> bytes:
-    return _PART.pack(
-        _PART_HEAD,
-        _PART_MODALITY[modality],
-        _PART_PROBABILITY,
-        probability,
-        _PART_WEIGHT,
-        weight,
-        _PART_CONFIDENCE,
-        confidence,
-        _PART_LOGIT,
-        logit,
-        _PART_RELIABILITY[fitted],
-    )
-
-
 @lru_cache(maxsize=4096)
-def _verdict(
-    revision: int,
-    level: Level,
-    lacking: tuple[Modality, ...],
-    direction: Direction,
-    critical_cue: bool,
-    model_version: str,
-) -> bytes:
+def _verdict(revision: int, level: Level, model_version: str) -> bytes:
     """What there are few of."""
     return FusionResult(
-        revision=revision,
-        level=RiskLevel.ValueType(level),
-        lacking=[
-            LackingModality(modality=ModalityNumber.ValueType(modality), reason=NOT_RECEIVED) for modality in lacking
-        ],
-        dissonance_direction=DissonanceDirection.ValueType(direction),
-        critical_cue=critical_cue,
-        model_version=model_version,
+        revision=revision, level=RiskLevel.ValueType(level), model_version=model_version
     ).SerializeToString()
+
+
+def fused_parts(columns: FusedColumns) -> Sequence[bytes]:
+    """What a FusionResult says of each chunk by itself."""
+    count = len(columns.numbers)
+    rows = ByteRows(count)
+    rows.add(_tagged(columns.numbers[:, _TOLD_NUMBERS], _NUMBER_TAGS))
+    parts = np.empty(columns.contributes.shape, _CONTRIBUTION)
+    parts["head"], parts["reliability"] = _CONTRIBUTION_HEADS, _RELIABILITIES[columns.fitted.astype(np.int64)]
+    parts["values"] = _tagged(columns.contributions, _CONTRIBUTION_TAGS)
+    rows.add(parts, np.repeat(columns.contributes, _CONTRIBUTION.itemsize, axis=1))
+    emotions = np.empty(count, _EMOTIONS)
+    emotions["head"], emotions["shares"] = _EMOTIONS_HEAD, columns.emotions
+    rows.add(emotions, ~np.isnan(columns.emotions[:, :1]))
+    rows.add_choice(_LACKING, columns.subset)
+    rows.add_choice(_DIRECTIONS, columns.direction)
+    rows.add_choice(_CUES, columns.critical_cue.astype(np.int64))
+    return rows.rows()
+
+
+def _tagged(values: Floats, tags: Bytes) -> NDArray[np.void]:
+    """Doubles (..., m) as fields of the m tags, of a byte each."""
+    fields = np.empty(values.shape, _TAGGED)
+    fields["tag"], fields["value"] = tags, values
+    return fields
+
+
+def _bytes_in(data: bytes) -> Bytes:
+    return np.frombuffer(data, np.uint8)
+
+
+_TAGGED = np.dtype([("tag", "u1"), ("value", "<f8")])
+_TOLD_NUMBERS = [NUMBERS.index(name) for name in ("score", "logit", "prior_logit", "confidence", "dissonance_score")]
+_NUMBER_TAGS = _bytes_in(
+    b"".join(
+        tag(number, DOUBLE)
+        for number in (
+            FusionResult.SCORE_FIELD_NUMBER,
+            FusionResult.LOGIT_FIELD_NUMBER,
+            FusionResult.PRIOR_LOGIT_FIELD_NUMBER,
+            FusionResult.CONFIDENCE_FIELD_NUMBER,
+            FusionResult.DISSONANCE_SCORE_FIELD_NUMBER,
+        )
+    )
+)
+_CONTRIBUTION_TAGS = _bytes_in(
+    b"".join(
+        tag(number, DOUBLE)
+        for number in (
+            Contribution.PROBABILITY_FIELD_NUMBER,
+            Contribution.WEIGHT_FIELD_NUMBER,
+            Contribution.CONFIDENCE_FIELD_NUMBER,
+            Contribution.LOGIT_FIELD_NUMBER,
+        )
+    )
+)
+_MODALITIES = [Contribution(modality=ModalityNumber.ValueType(one)).SerializeToString() for one in Modality]
+_RELIABILITIES = np.stack(
+    [
+        _bytes_in(Contribution(reliability=one).SerializeToString())
+        for one in (RELIABILITY_ORIGIN_PRIOR, RELIABILITY_ORIGIN_FITTED)
+    ]
+)
+_CONTRIBUTION_SIZE = len(_MODALITIES[0]) + len(_CONTRIBUTION_TAGS) * _TAGGED.itemsize + _RELIABILITIES.shape[1]
+_CONTRIBUTION_HEADS = np.stack(
+    [
+        _bytes_in(tag(FusionResult.CONTRIBUTIONS_FIELD_NUMBER) + varint(_CONTRIBUTION_SIZE) + modality)
+        for modality in _MODALITIES
+    ]
+)
+_CONTRIBUTION = np.dtype(
+    [
+        ("head", "u1", _CONTRIBUTION_HEADS.shape[1]),
+        ("values", _TAGGED, len(_CONTRIBUTION_TAGS)),
+        ("reliability", "u1", _RELIABILITIES.shape[1]),
+    ]
+)
+
+_LABELS = EmotionDistribution(labels=[Emotion.ValueType(emotion) for emotion in KNOWN_EMOTIONS]).SerializeToString()
+_SHARES_SIZE = np.dtype("<f4").itemsize * len(KNOWN_EMOTIONS)
+_SHARES_HEAD = tag(EmotionDistribution.PROBABILITIES_FIELD_NUMBER) + varint(_SHARES_SIZE)
+_EMOTIONS_SIZE = varint(len(_LABELS) + len(_SHARES_HEAD) + _SHARES_SIZE)
+_EMOTIONS_HEAD = _bytes_in(tag(FusionResult.EMOTIONS_FIELD_NUMBER) + _EMOTIONS_SIZE + _LABELS + _SHARES_HEAD)
+_EMOTIONS = np.dtype([("head", "u1", len(_EMOTIONS_HEAD)), ("shares", "<f4", len(KNOWN_EMOTIONS))])
+
+
+def _lacking(modality: Modality) -> LackingModality:
+    return LackingModality(modality=ModalityNumber.ValueType(modality), reason=NOT_RECEIVED)
+
+
+# By the numbers of what they say.
+_LACKING = [
+    FusionResult(lacking=[_lacking(one) for one in Modality if one not in used]).SerializeToString() for used in SUBSETS
+]
+_DIRECTIONS = [
+    FusionResult(dissonance_direction=DissonanceDirection.ValueType(number)).SerializeToString()
+    for number in (0, *Direction)
+]
+_CUES = [FusionResult(critical_cue=cue).SerializeToString() for cue in (False, True)]
 
 
 def session_settled(end: SessionEnd) -> bytes:

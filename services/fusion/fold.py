@@ -126,6 +126,8 @@ class SessionFold:
         touched too. So does the newest of the session when its score moved: followers take from it where the session
         stands.
         """
+        if not self._keys or self._keys[-1] < touched[0].key:
+            return [self._grow(batch_number, *one) for one in zip(touched, fused, strict=True)]
         for chunk, chunk_fused in zip(touched, fused, strict=True):
             self._place(batch_number, chunk, chunk_fused)
         touched_ids = {chunk.chunk_id for chunk in touched}
@@ -148,6 +150,25 @@ class SessionFold:
             self._changed.add(after.chunk_id)
             self._results[place] = after
         return told
+
+    def _grow(self, batch_number: int, chunk: ChunkInputs, fused: FusedChunk) -> ChunkResult:
+        """At the session's end, as most chunks come."""
+        model, before = self._models.active, self._standing_before(len(self._results))
+        state = advance(model, before.state, chunk, fused)
+        result = ChunkResult(
+            chunk.chunk_id,
+            chunk.capture_start_time,
+            chunk.capture_end_time,
+            1,
+            batch_number,
+            model.version,
+            fused,
+            Standing(state, leading_reason(fused, state.level, state.cause)),
+        )
+        self._keys.append(chunk.key)
+        self._results.append(result)
+        self._changed.add(chunk.chunk_id)
+        return result
 
     def _place(self, batch_number: int, chunk: ChunkInputs, fused: FusedChunk) -> None:
         """At its new revision, and not advanced yet."""

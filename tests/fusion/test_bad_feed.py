@@ -1,7 +1,7 @@
 """What a fault of ingest could tell: it parks its person, and no number that isn't finite is kept of anybody."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,7 +16,7 @@ from quietus.ingest.v1 import predictions_pb2
 from quietus.ingest.v1.events_pb2 import Event
 from quietus.ingest.v1.predictions_pb2 import PredictionBatch
 from quietus_edge.ids import uuid7
-from services.fusion.fold import BatchOrigin, ChunkResult, Models, SessionFold, Standing
+from services.fusion.fold import Models, SessionFold, Standing
 from services.fusion.science.fuse import fuse_chunks
 from services.fusion.science.inputs import InputArrays
 from services.fusion.service import folding
@@ -61,6 +61,9 @@ FAULTS: Mapping[str, Callable[[PredictionBatch], Any]] = {
     "a share is infinite": lambda batch: _vision(batch).distribution.probabilities.__setitem__(0, INFINITY),
     "no label": lambda batch: _vision(batch).distribution.labels.__setitem__(0, 0),
     "an unknown label": lambda batch: _vision(batch).distribution.labels.__setitem__(0, 77),
+    "an unknown label of two bytes": lambda batch: _vision(batch).distribution.labels.__setitem__(0, 300),
+    "labels alone": lambda batch: _vision(batch).distribution.ClearField("probabilities"),
+    "shares alone": lambda batch: _vision(batch).distribution.ClearField("labels"),
     "more labels than shares": lambda batch: _vision(batch).distribution.labels.append(types_pb2.EMOTION_SAD),
     "no emotion": lambda batch: _vision(batch).ClearField("emotion"),
     "an unknown level": lambda batch: setattr(_text(batch), "risk_level", 9),
@@ -116,6 +119,7 @@ def ends_before_its_start(batch: PredictionBatch) -> None:
 ODD: Mapping[str, Callable[[PredictionBatch], Any]] = {
     "shares don't sum to 1": lambda batch: _vision(batch).distribution.probabilities.__setitem__(0, 0.1),
     "all shares are zero": lambda batch: _vision(batch).distribution.probabilities.__setitem__(slice(None), [0.0, 0.0]),
+    "a distribution of nothing": lambda batch: _vision(batch).distribution.CopyFrom(types_pb2.EmotionDistribution()),
     "the end before the start": ends_before_its_start,
 }
 
@@ -165,7 +169,7 @@ async def test_an_event_that_cannot_be_made_is_raised_when_the_rows_are_written(
         written.append(await write(*arguments))
         return written[-1]
 
-    def nothing(origin: BatchOrigin, results: Sequence[ChunkResult]) -> bytes:
+    def nothing(*arguments: Any) -> bytes:
         raise ValueError
 
     monkeypatch.setattr(folding, "_write", slowly)

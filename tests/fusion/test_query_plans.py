@@ -12,9 +12,11 @@ import pytest
 
 from libs.common.db.database import Database, Transaction
 from libs.common.db.roles import dsn_for, slice_role
+from services.fusion.columns import FusedParts
 from services.fusion.fold import ChangedResult
 from services.fusion.records import BEGINNING
 from services.fusion.store import accounts, courses, results, sessions
+from services.fusion.store.packed_results import fused_fields
 from tests.fusion import filling
 from tests.fusion.make import MODELS
 from tests.support import postgres
@@ -39,7 +41,7 @@ async def _write(tx: Transaction) -> None:
     """Revisions in the place of older ones."""
     page = await results.read_page(tx, SESSION_ID, BEGINNING, PAGE)
     changes = [ChangedResult(one, is_stored=True, is_explained=False, finding=None) for one in page]
-    await results.write(tx, [(SESSION_ID, USER_ID, changes)])
+    await results.write(tx, [(SESSION_ID, USER_ID, changes)], FusedParts(fused_fields))
     await accounts.write(tx, MODELS, [(SESSION_ID, USER_ID, changes)])
 
 

@@ -9,10 +9,12 @@ import orjson
 import pytest
 
 from libs.common.db.database import Database
+from services.fusion.columns import FusedParts
 from services.fusion.fold import ChangedResult, ChunkResult, Models
 from services.fusion.records import BEGINNING
 from services.fusion.science.inputs import ChunkInputs, Said, Shown
 from services.fusion.store import inputs, results
+from services.fusion.store.packed_results import fused_fields
 from services.fusion.store.result_rows import COLUMNS, row_of
 from services.fusion.vocabulary import CrisisSignal, Emotion, Level
 from tests.fusion import make
@@ -106,7 +108,7 @@ async def test_scores_are_rounded_as_decimals_are(database: Database, models: Mo
         for number, score in enumerate(scores)
     ]
     async with database.transaction() as tx:
-        await results.write(tx, [(make.SESSION_ID, make.USER_ID, changes)])
+        await results.write(tx, [(make.SESSION_ID, make.USER_ID, changes)], FusedParts(fused_fields))
     async with database.read() as tx:
         rows = await tx.driver.fetch("SELECT * FROM fusion_results WHERE chunk_id < $1", UUID(int=len(scores)))
     for row in rows:

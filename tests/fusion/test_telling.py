@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quietus.fusion.v1.events_pb2 import Event
-from services.fusion.events import chunks_fused
+from services.fusion.columns import FusedColumns
+from services.fusion.events import chunks_fused, fused_parts
 from services.fusion.science.inputs import ChunkInputs
 from services.fusion.telling import result_message
 from tests.fusion import make
@@ -24,7 +25,8 @@ def test_events_hold_what_a_read_answers_but_for_the_explanation(
 ) -> None:
     results = folded([make.chunk(number, one.vision, one.audio, one.text) for number, one in enumerate(chunks)])
     origin = replace(make.batch(number, *make.predictions(chunks[0])), receive_time=make.START + later)
-    told = Event.FromString(chunks_fused(origin, results)).chunks_fused
+    fused = fused_parts(FusedColumns.of([result.fused for result in results]))
+    told = Event.FromString(chunks_fused(origin, results, fused)).chunks_fused
     answered = [result_message(make.SESSION_ID, one) for one in results]
     for one in answered:
         one.ClearField("explanation")

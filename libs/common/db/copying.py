@@ -8,7 +8,12 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from struct import Struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from libs.common.byte_rows import Booleans, ByteRows
 
 if TYPE_CHECKING:
     from libs.common.db.database import Transaction
@@ -46,6 +51,18 @@ async def _data(rows: Iterable[bytes]) -> AsyncIterator[bytes]:
     yield b"".join((*waiting, TRAILER))
 
 
+def add_fields(rows: ByteRows, values: NDArray[Any], known: Booleans | None = None) -> None:
+    """values (n, k), numbers: k fields to each row; NULL where they aren't known."""
+    fields = np.empty(values.shape, [("length", ">i4"), ("value", values.dtype.newbyteorder(">"))])
+    fields["length"], fields["value"] = values.dtype.itemsize, values
+    if known is None:
+        rows.add(fields)
+        return
+    fields["length"][~known] = -1
+    is_length = np.arange(fields.dtype.itemsize) < _LENGTH.size
+    rows.add(fields, (known[..., None] | is_length).reshape(len(values), -1))
+
+
 def sized(value: bytes) -> bytes:
     return _LENGTH.pack(len(value)) + value
 
@@ -64,6 +81,7 @@ def double(value: float | None) -> bytes:
     return NULL if value is None else _DOUBLE.pack(8, value)
 
 
+@lru_cache(maxsize=16_384)
 def microseconds(moment: datetime) -> int:
     """As Postgres counts them."""
     return (moment - _EPOCH_2000) // _MICROSECOND

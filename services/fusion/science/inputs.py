@@ -126,6 +126,12 @@ class InputArrays:
             critical_signal=cues[:, 2],
         )
 
+    def check(self) -> None:
+        """ValueError for what is outside of [0, 1]: a NaN would stay in the session's state for ever."""
+        for shares in (self.probability, self.confidence, self.distribution):
+            if not ((shares >= 0.0) & (shares <= 1.0)).all():
+                raise ValueError("not in [0, 1]")
+
 
 def _columns(kind: type[Any], rows: Sequence[tuple[Any, ...]]) -> Any:
     """One of the kind, whose fields are those of all rows."""

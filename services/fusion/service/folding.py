@@ -3,16 +3,20 @@ the batches are folded one after the other, and everything is written once.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from uuid import UUID
 
 from libs.common.db.database import Transaction
-from services.fusion.events import chunks_fused
+from services.fusion.columns import FusedColumns, FusedParts
+from services.fusion.events import chunks_fused, fused_parts
 from services.fusion.fold import ChunkResult, ClientBatch, Models, SessionFold, Standing
-from services.fusion.science.fuse import fuse_chunks
+from services.fusion.science.fuse import FusedChunk, chunks_of, fuse
 from services.fusion.science.inputs import ChunkInputs, InputArrays
 from services.fusion.store import accounts, inputs, results, sessions
+from services.fusion.store.packed_results import fused_fields
 from services.fusion.store.results import Place
 from services.fusion.store.sessions import SessionTail
 
@@ -29,35 +33,55 @@ async def fold_batches(
     difference. `tails` before, of all sessions that have one, and after.
     """
     folds = await _load(tx, models, batches, tails)
-    changed = fuse_batches(models, folds, batches)
-    telling = asyncio.ensure_future(_told(batches, changed))
+    fused = fuse_batches(models, folds, batches)
+    telling = asyncio.ensure_future(_told(batches, fused))
     try:
-        new_tails = await _write(tx, models, batches, tails, folds)
+        new_tails = await _write(tx, models, batches, tails, folds, fused.said_by(fused_fields))
         return await telling, {**tails, **new_tails}
     finally:
         telling.cancel()
 
 
-async def _told(batches: Sequence[ClientBatch], changed: Sequence[Sequence[ChunkResult]]) -> Sequence[bytes]:
+@dataclass(frozen=True, slots=True)
+class FusedBatches:
+    """`changed`: by batch, what it changed."""
+
+    changed: Sequence[Sequence[ChunkResult]]
+    chunks: Sequence[FusedChunk]
+    columns: FusedColumns  # of the chunks
+
+    def said_by(self, make: Callable[[FusedColumns], Sequence[bytes]]) -> FusedParts:
+        parts = FusedParts(make)
+        parts.add(self.chunks, self.columns)
+        return parts
+
+
+async def _told(batches: Sequence[ClientBatch], fused: FusedBatches) -> Sequence[bytes]:
     """Made while Postgres takes the rows, and a few at a time, so that it doesn't wait for the next ones."""
+    parts = iter(fused.said_by(fused_parts).of([result.fused for changed in fused.changed for result in changed]))
     events: list[bytes] = []
-    for first in range(0, len(batches), TOLD_AT_ONCE):
-        few = slice(first, first + TOLD_AT_ONCE)
-        events += map(chunks_fused, batches[few], changed[few])
-        await asyncio.sleep(0)
+    for batch, changed in zip(batches, fused.changed, strict=True):
+        events.append(chunks_fused(batch, changed, islice(parts, len(changed))))
+        if len(events) % TOLD_AT_ONCE == 0:
+            await asyncio.sleep(0)
     return events
 
 
-def fuse_batches(
-    models: Models, folds: Mapping[UUID, SessionFold], batches: Sequence[ClientBatch]
-) -> Sequence[Sequence[ChunkResult]]:
-    """What each batch changed. `folds` has each batch's session, as far as the batches reach back."""
+def fuse_batches(models: Models, folds: Mapping[UUID, SessionFold], batches: Sequence[ClientBatch]) -> FusedBatches:
+    """`folds` has each batch's session, as far as the batches reach back. ValueError for numbers that no edge model
+    says.
+    """
     touched = [folds[batch.session_id].merge(batch) for batch in batches]
-    fused = iter(fuse_chunks(models.active, InputArrays.of([chunk for chunks in touched for chunk in chunks])))
-    return [
-        folds[batch.session_id].apply(batch.batch_number, chunks, [next(fused) for _ in chunks])
-        for batch, chunks in zip(batches, touched, strict=True)
+    arrays = InputArrays.of([chunk for chunks in touched for chunk in chunks])
+    arrays.check()
+    fused = fuse(models.active, arrays)
+    chunks = chunks_of(models.active, fused)
+    each = iter(chunks)
+    changed = [
+        folds[batch.session_id].apply(batch.batch_number, of_batch, [next(each) for _ in of_batch])
+        for batch, of_batch in zip(batches, touched, strict=True)
     ]
+    return FusedBatches(changed, chunks, FusedColumns.of_arrays(models.active, fused))
 
 
 async def _load(
@@ -110,6 +134,7 @@ async def _write(
     batches: Sequence[ClientBatch],
     tails: Tails,
     folds: Mapping[UUID, SessionFold],
+    fields: FusedParts,
 ) -> Tails:
     """Returns the new ones."""
     people = {batch.session_id: batch.user_id for batch in batches}
@@ -128,6 +153,6 @@ async def _write(
         changes.append((session_id, people[session_id], fold.changes()))
     await sessions.write_tails(tx, new_tails.values())
     await inputs.write(tx, batches, {session_id: fold.stored for session_id, fold in folds.items()})
-    await results.write(tx, changes)
+    await results.write(tx, changes, fields)
     await accounts.write(tx, models, changes)
     return new_tails

@@ -62,7 +62,7 @@ def _shown_fields(shown: Shown | None) -> tuple[bytes, ...]:
     emotion, probability, confidence, distribution, model_version = shown
     return (
         _JUDGEMENT.pack(2, emotion, 8, probability, 8, confidence),
-        NULL if distribution is None else _shares(*distribution),
+        NULL if distribution is None else _shares(distribution),
         words(model_version),
     )
 
@@ -80,10 +80,11 @@ def _said_fields(said: Said | None) -> tuple[bytes, ...]:
     )
 
 
-def _shares(*shares: float) -> bytes:
-    fields: list[float] = [4] * (2 * len(shares))
-    fields[1::2] = shares
-    return _SHARES.pack(_SHARES_HEAD, *fields)
+def _shares(shares: tuple[float, ...]) -> bytes:
+    one, two, three, four, five, six, seven, eight, nine, ten = shares
+    return _SHARES.pack(
+        _SHARES_HEAD, 4, one, 4, two, 4, three, 4, four, 4, five, 4, six, 4, seven, 4, eight, 4, nine, 4, ten
+    )
 
 
 @lru_cache

@@ -5,34 +5,32 @@ from functools import lru_cache
 from struct import Struct
 from uuid import UUID
 
-from libs.common.db.copying import NULL, boolean, double, microseconds, numeric, sized, timestamp, words
+import numpy as np
+
+from libs.common.byte_rows import ByteRows, Bytes
+from libs.common.db.copying import NULL, add_fields, boolean, microseconds, numeric, sized, timestamp, words
 from libs.common.ids import DerivedIds
+from services.fusion.columns import SUBSETS, FusedColumns
 from services.fusion.fold import ChunkResult
-from services.fusion.science.fuse import Contribution
+from services.fusion.science.inputs import Floats
 from services.fusion.science.session_state import LevelCause
-from services.fusion.store.result_rows import COLUMNS, CONTRIBUTION_PARTS, modalities_used
-from services.fusion.vocabulary import KNOWN_EMOTIONS, SHOWING_MODALITIES, Direction, Emotion, Level, Modality
+from services.fusion.store.result_rows import COLUMNS, modalities_used
+from services.fusion.vocabulary import SHOWING_MODALITIES, Direction, Emotion, Level
 
-_PLACE_AND_NUMBERS = Struct(">h" + 4 * "i16s" + 3 * "iq" + "iiiq" + 9 * "id")  # as far as session_score
-_CONTRIBUTION = Struct(">" + len(CONTRIBUTION_PARTS) * "id")
-_EMOTIONS = Struct(">" + len(KNOWN_EMOTIONS) * "id")
-_NO_CONTRIBUTION = len(CONTRIBUTION_PARTS) * NULL
-_NO_EMOTIONS = len(KNOWN_EMOTIONS) * NULL
+_ID = Struct(">i16s")
+_BEFORE_ID = Struct(">hi").pack(len(COLUMNS), 16)
+_PLACE_AND_STATE = Struct(f">{len(_BEFORE_ID)}s16s{2 * _ID.size}si16s" + 3 * "iq" + "iiiq" + 3 * "id")
 
 
-def packed(session_id: UUID, user_id: UUID, result: ChunkResult) -> bytes:
-    """In the order of COLUMNS."""
-    fused, state = result.fused, result.state
-    chunk_id, contributions = result.chunk_id, fused.contributions
-    end = microseconds(result.capture_end_time)
-    place_and_numbers = _PLACE_AND_NUMBERS.pack(
-        len(COLUMNS),
-        16,
-        _ids(session_id).bytes_of(chunk_id),
-        16,
-        session_id.bytes,
-        16,
-        user_id.bytes,
+def packed(session_id: UUID, user_id: UUID, result: ChunkResult, fused: bytes) -> bytes:
+    """In the order of COLUMNS; `fused`: the fields that fused_fields makes of its chunk."""
+    standing, chunk_id = result.standing, result.chunk_id
+    state, end = standing.state, microseconds(result.capture_end_time)
+    ids, session_and_user = _of_session(session_id, user_id)
+    place_and_state = _PLACE_AND_STATE.pack(
+        _BEFORE_ID,
+        ids.bytes_of(chunk_id),
+        session_and_user,
         16,
         chunk_id.bytes,
         8,
@@ -46,102 +44,65 @@ def packed(session_id: UUID, user_id: UUID, result: ChunkResult) -> bytes:
         8,
         result.batch_number,
         8,
-        fused.score,
-        8,
-        fused.confidence,
-        8,
-        fused.logit,
-        8,
-        fused.prior_logit,
-        8,
-        fused.evidence,
-        8,
-        fused.dissonance_score,
-        8,
         state.evidence_logit,
         8,
         state.evidence_seconds,
         8,
         state.score,
     )
-    verdict = _verdict(
-        state.level,
-        tuple([part.modality for part in contributions]),
-        tuple([part.fitted for part in contributions]),
-        result.model_version,
-        result.arithmetic,
-        fused.shown_emotion,
-        fused.direction,
-        fused.floor,
-        fused.critical_cue,
-        state.cause,
-        result.standing.reason,
-    )
-    return b"".join(
-        (
-            place_and_numbers,
-            verdict,
-            _rounded(f"{fused.score:.4f}"),
-            _rounded(f"{fused.confidence:.4f}"),
-            *_contributions(contributions),
-            _NO_EMOTIONS if fused.emotions is None else _emotions(*fused.emotions),
-            double(fused.said_valence),
-            double(fused.shown_valence),
-            timestamp(state.critical_until),
-            timestamp(state.high_until),
-        )
-    )
+    verdict = _verdict(state.level, result.model_version, result.arithmetic, state.cause, standing.reason)
+    return b"".join((place_and_state, verdict, timestamp(state.critical_until), timestamp(state.high_until), fused))
 
 
 @lru_cache(maxsize=16_384)
-def _ids(session_id: UUID) -> DerivedIds:
-    return DerivedIds("fusion_result", session_id)
+def _of_session(session_id: UUID, user_id: UUID) -> tuple[DerivedIds, bytes]:
+    ids = _ID.pack(16, session_id.bytes) + _ID.pack(16, user_id.bytes)
+    return DerivedIds("fusion_result", session_id), ids
 
 
-@lru_cache(maxsize=16_384)
-def _verdict(
-    level: Level,
-    modalities: tuple[Modality, ...],
-    fitted: tuple[bool, ...],
-    model_version: str,
-    arithmetic: str,
-    shown_emotion: Emotion | None,
-    direction: Direction,
-    floor: Level | None,
-    critical_cue: bool,
-    cause: LevelCause,
-    reason: str,
-) -> bytes:
+@lru_cache(maxsize=4096)
+def _verdict(level: Level, model_version: str, arithmetic: str, cause: LevelCause, reason: str) -> bytes:
     """The columns from final_risk to leading_reason: many rows say the same in them."""
-    are_fitted = dict(zip(modalities, fitted, strict=True))
-    return b"".join(
-        (
-            words(level.label),
-            sized(b"\x01" + modalities_used(modalities).encode()),  # the version of jsonb
-            *(boolean(are_fitted.get(modality)) for modality in SHOWING_MODALITIES),
-            words(model_version),
-            words(arithmetic),
-            words(shown_emotion and shown_emotion.label),
-            words(direction.label),
-            words(floor and floor.label),
-            boolean(critical_cue),
-            words(cause.value),
-            words(reason),
-        )
-    )
+    return b"".join(map(words, (level.label, model_version, arithmetic, cause.value, reason)))
 
 
-@lru_cache(maxsize=16_384)
-def _rounded(decimals: str) -> bytes:
-    return numeric(int(decimals.replace(".", "")))
+def fused_fields(columns: FusedColumns) -> Sequence[bytes]:
+    """The fields of each chunk from exact_score to shown_valence."""
+    rows = ByteRows(len(columns.numbers))
+    add_fields(rows, columns.numbers)
+    for shares in columns.numbers[:, 0], columns.numbers[:, 1]:
+        rows.add(_rounded(shares))
+    rows.add_choice(_MODALITIES_USED, columns.subset)
+    for modality in SHOWING_MODALITIES:
+        known, fitted = columns.contributes[:, modality - 1], columns.fitted[:, modality - 1]
+        rows.add_choice(_FITTED, np.where(known, 1 + fitted, 0))
+    rows.add_choice(_EMOTIONS, columns.shown_emotion)
+    rows.add_choice(_DIRECTIONS, columns.direction)
+    rows.add_choice(_FLOORS, columns.floor)
+    rows.add_choice(_CUES, columns.critical_cue.astype(np.int64))
+    of_modality = columns.contributions.shape[2]
+    contributions = columns.contributions.reshape(len(columns.numbers), -1)
+    add_fields(rows, contributions, np.repeat(columns.contributes, of_modality, axis=1))
+    add_fields(rows, columns.emotions, ~np.isnan(columns.emotions))
+    add_fields(rows, columns.valences, ~np.isnan(columns.valences))
+    return rows.rows()
 
 
-def _contributions(contributions: Sequence[Contribution]) -> Sequence[bytes]:
-    fields = [_NO_CONTRIBUTION] * len(Modality)
-    for modality, probability, weight, confidence, logit, _ in contributions:
-        fields[modality - 1] = _CONTRIBUTION.pack(8, probability, 8, weight, 8, confidence, 8, logit)
-    return fields
+# Fields by the numbers of what they say.
+_EMOTIONS = (NULL, *(words(emotion.label) for emotion in Emotion))
+_DIRECTIONS = (NULL, *(words(direction.label) for direction in Direction))
+_FLOORS = (NULL, *(words(level.label) for level in Level))
+_CUES = (boolean(False), boolean(True))
+_FITTED = (NULL, boolean(False), boolean(True))
+_MODALITIES_USED = [sized(b"\x01" + modalities_used(used).encode()) for used in SUBSETS]  # the version of jsonb
 
 
-def _emotions(one: float, two: float, three: float, four: float, five: float, six: float) -> bytes:
-    return _EMOTIONS.pack(8, one, 8, two, 8, three, 8, four, 8, five, 8, six)
+def _rounded(shares: Floats) -> Bytes:
+    """Fields of four decimals, (n, m), from n in [0, 1]; rounded as decimals are, which a product isn't."""
+    return _numerics()[np.rint([10_000 * round(share, 4) for share in shares.tolist()]).astype(np.int64)]
+
+
+@lru_cache
+def _numerics() -> Bytes:
+    fields = [numeric(ten_thousandths) for ten_thousandths in range(10_001)]
+    return np.frombuffer(b"".join(fields), np.uint8).reshape(len(fields), -1)

@@ -18,6 +18,26 @@ _EMOTION_COLUMNS = tuple(f"emotion_{emotion.label}" for emotion in KNOWN_EMOTION
 FITTED_COLUMNS = tuple(f"{modality.label}_fitted" for modality in SHOWING_MODALITIES)
 _NO_EMOTIONS = (None,) * len(KNOWN_EMOTIONS)
 
+_FUSED_COLUMNS = (
+    "exact_score",
+    "exact_confidence",
+    "logit",
+    "prior_logit",
+    "evidence",
+    "dissonance_score",
+    "final_score",
+    "confidence",
+    "modalities_used",
+    *FITTED_COLUMNS,
+    "shown_emotion",
+    "dissonance_direction",
+    "level_floor",
+    "critical_cue",
+    *(f"{modality.label}_{part}" for modality in Modality for part in CONTRIBUTION_PARTS),
+    *_EMOTION_COLUMNS,
+    "said_valence",
+    "shown_valence",
+)
 COLUMNS = (
     "id",
     "session_id",
@@ -28,40 +48,23 @@ COLUMNS = (
     "capture_end_time",
     "revision",
     "batch_number",
-    "exact_score",
-    "exact_confidence",
-    "logit",
-    "prior_logit",
-    "evidence",
-    "dissonance_score",
     "state_logit",
     "state_seconds",
     "session_score",
     "final_risk",
-    "modalities_used",
-    *FITTED_COLUMNS,
     "model_version",
     "numpy_version",
-    "shown_emotion",
-    "dissonance_direction",
-    "level_floor",
-    "critical_cue",
     "level_cause",
     "leading_reason",
-    "final_score",
-    "confidence",
-    *(f"{modality.label}_{part}" for modality in Modality for part in CONTRIBUTION_PARTS),
-    *_EMOTION_COLUMNS,
-    "said_valence",
-    "shown_valence",
     "critical_until",
     "high_until",
+    *_FUSED_COLUMNS,
 )
 
 
 def row_of(session_id: UUID, user_id: UUID, result: ChunkResult) -> tuple[Any, ...]:
     """In the order of COLUMNS; what a stored row is compared with."""
-    fused, state = result.fused, result.state
+    state = result.state
     return (
         derived_id("fusion_result", session_id, result.chunk_id),
         session_id,
@@ -72,34 +75,40 @@ def row_of(session_id: UUID, user_id: UUID, result: ChunkResult) -> tuple[Any, .
         result.capture_end_time,
         result.revision,
         result.batch_number,
+        state.evidence_logit,
+        state.evidence_seconds,
+        state.score,
+        state.level.label,
+        result.model_version,
+        result.arithmetic,
+        state.cause.value,
+        result.standing.reason,
+        state.critical_until,
+        state.high_until,
+        *_fused_cells(result.fused),
+    )
+
+
+def _fused_cells(fused: FusedChunk) -> tuple[Any, ...]:
+    return (
         fused.score,
         fused.confidence,
         fused.logit,
         fused.prior_logit,
         fused.evidence,
         fused.dissonance_score,
-        state.evidence_logit,
-        state.evidence_seconds,
-        state.score,
-        state.level.label,
+        four_decimals(fused.score),
+        four_decimals(fused.confidence),
         modalities_used(tuple(part.modality for part in fused.contributions)),
         *_fitted_cells(fused),
-        result.model_version,
-        result.arithmetic,
         fused.shown_emotion and fused.shown_emotion.label,
         fused.direction.label,
         fused.floor and fused.floor.label,
         fused.critical_cue,
-        state.cause.value,
-        result.standing.reason,
-        four_decimals(fused.score),
-        four_decimals(fused.confidence),
         *_contribution_cells(fused),
         *(fused.emotions or _NO_EMOTIONS),
         fused.said_valence,
         fused.shown_valence,
-        state.critical_until,
-        state.high_until,
     )
 
 

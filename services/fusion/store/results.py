@@ -12,6 +12,7 @@ import asyncpg
 
 from libs.common.db.copying import copy_rows
 from libs.common.db.database import Transaction
+from services.fusion.columns import FusedParts
 from services.fusion.fold import ChangedResult, ChunkResult, Standing
 from services.fusion.records import PageKey
 from services.fusion.science.session_state import JUDGED_CHUNKS, Judged
@@ -54,8 +55,8 @@ ORDER BY capture_end_time, chunk_id LIMIT $4
 """
 
 
-async def write(tx: Transaction, sessions: Sequence[SessionChanges]) -> None:
-    """Puts the results in the place of what the table has of them."""
+async def write(tx: Transaction, sessions: Sequence[SessionChanges], fused: FusedParts) -> None:
+    """Puts the results in the place of what the table has of them. `fused`: their chunks' fused_fields."""
     stored = [
         (session_id, change.result.chunk_id)
         for session_id, _, changes in sessions
@@ -69,8 +70,11 @@ async def write(tx: Transaction, sessions: Sequence[SessionChanges]) -> None:
             [session_id for session_id, _ in stored],
             [chunk_id for _, chunk_id in stored],
         )
+    fields = iter(fused.of([change.result.fused for _, _, changes in sessions for change in changes]))
     rows = (
-        packed(session_id, user_id, change.result) for session_id, user_id, changes in sessions for change in changes
+        packed(session_id, user_id, change.result, next(fields))
+        for session_id, user_id, changes in sessions
+        for change in changes
     )
     await copy_rows(tx, "fusion_results", COLUMNS, rows)
 

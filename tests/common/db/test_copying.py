@@ -5,9 +5,11 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pytest
 
-from libs.common.db.copying import boolean, copy_rows, double, numeric, timestamp, words
+from libs.common.byte_rows import ByteRows
+from libs.common.db.copying import add_fields, boolean, copy_rows, double, numeric, timestamp, words
 from libs.common.db.database import Database
 from tests.conftest import MakeDatabase
 
@@ -56,3 +58,20 @@ async def test_nothing_is_stored_when_a_row_cannot_be_made(database: Database) -
     with pytest.raises(KeyError):
         await copied(database, rows())
     assert await copied(database, iter([packed(VALUES[0])])) == VALUES[:1]
+
+
+async def test_numbers_are_stored_as_they_were_added(database: Database) -> None:
+    numbers = np.array([[0.1, -0.0, 1e300], [np.nan, 2.0, -1.0]])
+    known = np.array([[True, False, True], [False, True, True]])
+    rows = ByteRows(2)
+    rows.add(np.full(2, 5, ">i2"))
+    add_fields(rows, numbers, known)
+    add_fields(rows, np.array([[1, -1], [2**62, -(2**63)]]))
+    async with database.transaction() as tx:
+        await tx.driver.execute(
+            "CREATE TEMP TABLE numbers (a double precision, b double precision, c double precision, d bigint, e bigint)"
+            " ON COMMIT DROP"
+        )
+        await copy_rows(tx, "numbers", tuple("abcde"), rows.rows())
+        stored = [tuple(row) for row in await tx.driver.fetch("SELECT * FROM numbers")]
+    assert stored == [(0.1, None, 1e300, 1, -1), (None, 2.0, -1.0, 2**62, -(2**63))]
