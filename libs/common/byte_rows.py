@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 Bytes = NDArray[np.uint8]
 Booleans = NDArray[np.bool_]
-Integers = NDArray[np.int64]
 
 
 class ByteRows:
@@ -18,7 +17,7 @@ class ByteRows:
     def __init__(self, count: int) -> None:
         self._count = count
         self._parts: list[Bytes] = []
-        self._kept: list[Booleans] = []
+        self._kept: list[Booleans | None] = []
 
     def add(self, values: NDArray[Any], kept: Booleans | None = None) -> None:
         """values (n, ...) of any type of fixed size, as they lie in memory. Nothing is added of bytes (n, m) that
@@ -26,17 +25,21 @@ class ByteRows:
         """
         part = np.ascontiguousarray(values).reshape(self._count, -1).view(np.uint8)
         self._parts.append(part)
-        self._kept.append(np.broadcast_to(np.True_ if kept is None else kept, part.shape))
+        self._kept.append(kept)
 
-    def add_choice(self, choices: Sequence[bytes], chosen: Integers) -> None:
-        """To each row one of the choices, by its place among them."""
-        padded = np.array(choices, np.bytes_)
-        table = padded.view(np.uint8).reshape(len(choices), padded.itemsize)
-        kept = np.arange(padded.itemsize) < np.array([len(choice) for choice in choices])[:, None]
-        self.add(table[chosen], kept[chosen])
+    def add_words(self, words: Sequence[bytes]) -> None:
+        """One to each row, of any length."""
+        padded = np.array(words, np.bytes_)
+        lengths = np.fromiter(map(len, words), np.int64, len(words))
+        self.add(padded, np.arange(padded.itemsize) < lengths[:, None])
 
     def rows(self) -> Sequence[bytes]:
-        kept = np.concatenate(self._kept, axis=1)
-        data = np.concatenate(self._parts, axis=1)[kept].tobytes()
-        ends = kept.sum(axis=1).cumsum().tolist()
-        return [data[start:end] for start, end in pairwise((0, *ends))]
+        data = np.concatenate(self._parts, axis=1)
+        kept = np.ones(data.shape, np.bool_)
+        place = 0
+        for part, part_kept in zip(self._parts, self._kept, strict=True):
+            if part_kept is not None:
+                kept[:, place : place + part.shape[1]] = part_kept
+            place += part.shape[1]
+        joined, ends = data[kept].tobytes(), kept.sum(axis=1).cumsum().tolist()
+        return [joined[start:end] for start, end in pairwise((0, *ends))]

@@ -6,7 +6,6 @@ from uuid import UUID
 
 from libs.common.db.database import Transaction
 from libs.common.feed.handler import FeedEvent, Read, UnknownEvent
-from libs.common.people.store import ensure_users
 from libs.common.timestamps import to_datetime
 from quietus.common.v1.types_pb2 import Modality
 from quietus.fusion.v1 import events_pb2 as fusion_events
@@ -43,8 +42,7 @@ class FusionHandler:
                 user_id = UUID(fused.user_id)
                 names[user_id] = fused.anonymous_id
                 by_person[user_id] += [fused_fact(fused, result) for result in fused.results]
-        await ensure_users(tx, names)
-        await take(tx, self._policy, by_person)
+        await take(tx, self._policy, names, by_person)
 
 
 class PatternsHandler:
@@ -70,8 +68,7 @@ class PatternsHandler:
                 user_id = UUID(assessed.user_id)
                 names[user_id] = assessed.assessment.anonymous_id
                 by_person[user_id].append(assessed_fact(assessed))
-        await ensure_users(tx, names)
-        await take(tx, self._policy, by_person)
+        await take(tx, self._policy, names, by_person)
 
 
 def fused_fact(fused: fusion_events.ChunksFused, result: fusion_pb2.FusionResult) -> Fact:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, compress, product
+from itertools import chain, compress
 from operator import attrgetter
 
 import numpy as np
@@ -14,9 +14,7 @@ from services.fusion.science.words import NO_FLOOR
 from services.fusion.vocabulary import KNOWN_EMOTIONS, Modality
 
 NUMBERS = ("score", "confidence", "logit", "prior_logit", "evidence", "dissonance_score")
-# Of modalities, by FusedColumns.subset.
-SUBSETS = [tuple(compress(Modality, used)) for used in product((False, True), repeat=len(Modality))]
-_PLACES = np.array([4, 2, 1])
+Modalities = tuple[bool, ...]  # by the modality's number less 1
 _NO_EMOTIONS = (np.nan,) * len(KNOWN_EMOTIONS)
 
 
@@ -37,11 +35,17 @@ class FusedColumns:
     floor: Integers  # (n,), level that the words demand, or NO_FLOOR
     critical_cue: Booleans  # (n,)
 
-    @property
-    def subset(self) -> Integers:
-        """(n,), the place in SUBSETS of the modalities that contribute."""
-        places: Integers = self.contributes @ _PLACES
-        return places
+    def in_words(self) -> Iterable[tuple[Modalities, Modalities, int, int, int, bool]]:
+        """Of each chunk what has few values: contributes, fitted, shown_emotion, direction, floor, critical_cue."""
+        return zip(
+            map(tuple, self.contributes.tolist()),
+            map(tuple, self.fitted.tolist()),
+            self.shown_emotion.tolist(),
+            self.direction.tolist(),
+            self.floor.tolist(),
+            self.critical_cue.tolist(),
+            strict=True,
+        )
 
     @classmethod
     def of_arrays(cls, model: FusionModel, fused: FusedArrays) -> "FusedColumns":
@@ -84,6 +88,10 @@ class FusedColumns:
             floor=np.array([one.floor or NO_FLOOR for one in chunks], np.int64),
             critical_cue=np.array([one.critical_cue for one in chunks], np.bool_),
         )
+
+
+def modalities_in(which: Modalities) -> tuple[Modality, ...]:
+    return tuple(compress(Modality, which))
 
 
 def _table(width: int, rows: Iterable[Iterable[float]]) -> Floats:

@@ -26,12 +26,12 @@ from quietus.fusion.v1.fusion_pb2 import (
     FusionResult,
     LackingModality,
 )
-from services.fusion.columns import NUMBERS, SUBSETS, FusedColumns
+from services.fusion.columns import NUMBERS, FusedColumns, Modalities, modalities_in
 from services.fusion.fold import BatchOrigin, ChunkResult
 from services.fusion.records import SessionEnd
 from services.fusion.science.inputs import Floats
 from services.fusion.telling import NOT_RECEIVED
-from services.fusion.vocabulary import KNOWN_EMOTIONS, Direction, Level, Modality
+from services.fusion.vocabulary import KNOWN_EMOTIONS, Level, Modality
 
 _CHUNKS_FUSED = tag(Event.CHUNKS_FUSED_FIELD_NUMBER)
 _RECEIVE_TIME = tag(ChunksFused.RECEIVE_TIME_FIELD_NUMBER)
@@ -110,10 +110,22 @@ def fused_parts(columns: FusedColumns) -> Sequence[bytes]:
     emotions = np.empty(count, _EMOTIONS)
     emotions["head"], emotions["shares"] = _EMOTIONS_HEAD, columns.emotions
     rows.add(emotions, ~np.isnan(columns.emotions[:, :1]))
-    rows.add_choice(_LACKING, columns.subset)
-    rows.add_choice(_DIRECTIONS, columns.direction)
-    rows.add_choice(_CUES, columns.critical_cue.astype(np.int64))
+    rows.add_words([_said(contributes, direction, cue) for contributes, _, _, direction, _, cue in columns.in_words()])
     return rows.rows()
+
+
+@lru_cache(maxsize=256)
+def _said(contributes: Modalities, direction: int, critical_cue: bool) -> bytes:
+    used = modalities_in(contributes)
+    return FusionResult(
+        lacking=[
+            LackingModality(modality=ModalityNumber.ValueType(one), reason=NOT_RECEIVED)
+            for one in Modality
+            if one not in used
+        ],
+        dissonance_direction=DissonanceDirection.ValueType(direction),
+        critical_cue=critical_cue,
+    ).SerializeToString()
 
 
 def _tagged(values: Floats, tags: Bytes) -> NDArray[np.void]:
@@ -180,21 +192,6 @@ _SHARES_HEAD = tag(EmotionDistribution.PROBABILITIES_FIELD_NUMBER) + varint(_SHA
 _EMOTIONS_SIZE = varint(len(_LABELS) + len(_SHARES_HEAD) + _SHARES_SIZE)
 _EMOTIONS_HEAD = _bytes_in(tag(FusionResult.EMOTIONS_FIELD_NUMBER) + _EMOTIONS_SIZE + _LABELS + _SHARES_HEAD)
 _EMOTIONS = np.dtype([("head", "u1", len(_EMOTIONS_HEAD)), ("shares", "<f4", len(KNOWN_EMOTIONS))])
-
-
-def _lacking(modality: Modality) -> LackingModality:
-    return LackingModality(modality=ModalityNumber.ValueType(modality), reason=NOT_RECEIVED)
-
-
-# By the numbers of what they say.
-_LACKING = [
-    FusionResult(lacking=[_lacking(one) for one in Modality if one not in used]).SerializeToString() for used in SUBSETS
-]
-_DIRECTIONS = [
-    FusionResult(dissonance_direction=DissonanceDirection.ValueType(number)).SerializeToString()
-    for number in (0, *Direction)
-]
-_CUES = [FusionResult(critical_cue=cue).SerializeToString() for cue in (False, True)]
 
 
 def session_settled(end: SessionEnd) -> bytes:

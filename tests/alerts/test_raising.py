@@ -2,12 +2,13 @@
 
 from itertools import permutations
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from libs.common.db.database import Database
 from services.alerts.risk import Level
-from tests.alerts.support import PERSON, assessed, follow_fusion, follow_patterns, fused
+from tests.alerts.support import PERSON, SESSION, assessed, follow_fusion, follow_patterns, fused
 from tests.conftest import MakeDatabase
 
 ALERTS = """
@@ -110,3 +111,26 @@ async def test_an_alert_that_nobody_resolves_still_rises(database: Database) -> 
 async def test_a_long_time_offline_is_taken_in_one_go(database: Database) -> None:
     await follow_fusion(database, *(fused(minute, Level.HIGH, 0.7) for minute in range(3500)))
     assert [alert.risk_level for alert in (await derived(database))[0]] == ["high"]
+
+
+async def test_calm_results_make_nobody_known(database: Database) -> None:
+    await follow_fusion(database, fused(0, Level.MEDIUM, 0.5), fused(1, Level.LOW, 0.1, revision=2))
+    await follow_patterns(database, assessed(0, Level.LOW, 0.1, revision=3))
+    async with database.read() as tx:
+        assert [await tx.scalar(f"SELECT count(*) FROM {table}") for table in ("users", "risk_facts")] == [0, 0]  # noqa: S608
+
+
+async def test_lower_revisions_of_several_people_matter_only_where_theirs_alarmed(database: Database) -> None:
+    other, session = UUID(int=2), UUID(int=77)
+    await follow_fusion(database, fused(0, Level.HIGH, 0.8))
+    await follow_fusion(
+        database,
+        fused(0, Level.LOW, 0.1, revision=2),
+        fused(0, Level.LOW, 0.2, revision=2, person=other),
+        fused(1, Level.HIGH, 0.9, person=other, session=session),
+        fused(2, Level.LOW, 0.1, revision=2, person=other, session=session),
+    )
+    async with database.read() as tx:
+        kept = await tx.fetch_all("SELECT user_id, session_id, revision FROM risk_facts")
+    theirs = [(person, of, revision) for person, of in ((PERSON, SESSION), (other, session)) for revision in (1, 2)]
+    assert sorted((row.user_id, row.session_id, row.revision) for row in kept) == sorted(theirs)

@@ -1,10 +1,12 @@
 """Facts in, alerts out: what a follower does with the results of fusion and patterns."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from libs.common.db.database import Transaction
 from libs.common.ids import derived_id
+from libs.common.people.store import ensure_users
 from services.alerts.announcing import announce
 from services.alerts.escalation import OpenAlert, Policy, RiskEvent, derive_alert
 from services.alerts.interpretation import interpret
@@ -16,25 +18,35 @@ from services.alerts.store import alerts, facts, notifications
 WEBHOOK = "webhook"
 
 
-async def take(tx: Transaction, policy: Policy, by_person: Mapping[UUID, Sequence[Fact]]) -> None:
-    """Keeps what matters of the facts, and derives the alerts of these people anew. Their users rows must be there."""
-    for user_id in sorted(by_person):
-        matters = await _that_matter(tx, user_id, by_person[user_id])
-        if matters:
-            await facts.lock_person(tx, user_id)
-            await facts.add(tx, user_id, matters)
-            await _derive(tx, policy, user_id)
+async def take(tx: Transaction, policy: Policy, names: Mapping[UUID, str], new: Mapping[UUID, Sequence[Fact]]) -> None:
+    """Keeps what matters of the new facts, and derives the alerts of these people anew. Both by user_id; `names`: their
+    anonymous ids.
+    """
+    matters = await _that_matter(tx, new)
+    if not matters:
+        return
+    await ensure_users(tx, {user_id: names[user_id] for user_id in matters})
+    for user_id in sorted(matters):
+        await facts.lock_person(tx, user_id)
+        await facts.add(tx, user_id, matters[user_id])
+        await _derive(tx, policy, user_id)
 
 
-async def _that_matter(tx: Transaction, user_id: UUID, new: Sequence[Fact]) -> list[Fact]:
+async def _that_matter(tx: Transaction, new: Mapping[UUID, Sequence[Fact]]) -> Mapping[UUID, Sequence[Fact]]:
     """Alarming facts, and lower revisions in sessions that had one; the rest can't change an alert."""
-    lower = [fact for fact in new if not fact.level.alarming and fact.revision > 1]
-    matters = [fact for fact in new if fact.level.alarming]
-    if lower:
-        alarmed = {fact.session_id for fact in matters}
-        alarmed |= await facts.alarmed(tx, user_id, [fact.result for fact in lower])
-        matters += [fact for fact in lower if fact.session_id in alarmed]
+    every = [(user_id, fact) for user_id, of_person in new.items() for fact in of_person]
+    alarmed = {(user_id, fact.session_id) for user_id, fact in every if fact.level.alarming}
+    if lowered := {(user_id, fact.session_id) for user_id, fact in every if _is_lowered(fact)} - alarmed:
+        alarmed |= await facts.alarmed(tx, lowered)
+    matters: defaultdict[UUID, list[Fact]] = defaultdict(list)
+    for user_id, fact in every:
+        if fact.level.alarming or (_is_lowered(fact) and (user_id, fact.session_id) in alarmed):
+            matters[user_id].append(fact)
     return matters
+
+
+def _is_lowered(fact: Fact) -> bool:
+    return fact.revision > 1 and not fact.level.alarming
 
 
 async def _derive(tx: Transaction, policy: Policy, user_id: UUID) -> None:

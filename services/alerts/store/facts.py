@@ -1,6 +1,6 @@
 """What fusion and patterns said. idx_risk_facts_since serves a person's facts since a moment."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -14,6 +14,13 @@ from services.alerts.tables import METADATA, RISK_FACTS
 USERS = METADATA.tables["alerts.users"]
 # Of a case: enough to judge it, and a bound on its row and its event.
 MOST_SESSIONS = 100
+
+PersonsSession = tuple[UUID, UUID]  # user_id, session_id
+
+_ALARMED = """
+SELECT DISTINCT user_id, session_id FROM unnest($1::uuid[], $2::uuid[]) AS wanted (user_id, session_id)
+JOIN risk_facts f USING (user_id, session_id) WHERE f.risk_level >= $3
+"""
 
 
 async def lock_person(tx: Transaction, user_id: UUID) -> None:
@@ -62,18 +69,12 @@ async def since(tx: Transaction, user_id: UUID, moment: datetime | None) -> list
     ]
 
 
-async def alarmed(tx: Transaction, user_id: UUID, results: Sequence[tuple[Source, UUID, UUID]]) -> set[UUID]:
-    """Sessions among the results of which an alarming fact is kept: only there a lower revision is worth a fact."""
-    statement = (
-        select(RISK_FACTS.c.session_id)
-        .distinct()
-        .where(
-            RISK_FACTS.c.user_id == user_id,
-            RISK_FACTS.c.session_id.in_({session_id for _, session_id, _ in results}),
-            RISK_FACTS.c.risk_level >= Level.HIGH,
-        )
-    )
-    return {row.session_id for row in await tx.fetch_all(statement)}
+async def alarmed(tx: Transaction, sessions: Collection[PersonsSession]) -> set[PersonsSession]:
+    """Those of which an alarming fact is kept: only there a lower revision is worth a fact. The primary key begins with
+    their people.
+    """
+    rows = await tx.driver.fetch(_ALARMED, *zip(*sessions, strict=True), Level.HIGH)
+    return {(row["user_id"], row["session_id"]) for row in rows}
 
 
 async def alarming(tx: Transaction, user_id: UUID, moment: datetime | None) -> dict[Source, list[UUID]]:

@@ -7,7 +7,8 @@ from uuid import UUID
 import numpy as np
 
 from services.fusion.science.inputs import Booleans, Floats, Integers
-from services.fusion.science.model import DissonanceModel
+from services.fusion.science.model import DissonanceModel, array_of
+from services.fusion.science.sums import in_order
 from services.fusion.vocabulary import KNOWN_EMOTIONS, Direction, Emotion, Level
 
 
@@ -22,7 +23,7 @@ class Compared:
 
 
 def compare(
-    model: DissonanceModel, base_rates: Sequence[float], emotions: Floats, valence: Floats, deflection: Booleans
+    model: DissonanceModel, base_rates: tuple[float, ...], emotions: Floats, valence: Floats, deflection: Booleans
 ) -> Compared:
     """`emotions` (n, 6) as the stacker gives them, `valence` (n,) of the words, NaN where either is missing.
 
@@ -31,10 +32,8 @@ def compare(
     like a mask. A mere difference is not dissonance: masking needs positive words over a negative face or voice,
     coping negative words over ones at ease.
     """
-    everyday = _reweighted(emotions, np.array(model.everyday_rates) / np.array(base_rates))
-    shown = np.zeros(len(emotions))
-    for column, value in enumerate(model.valence):
-        shown = shown + everyday[:, column] * value
+    everyday = _reweighted(emotions, array_of(model.everyday_rates) / array_of(base_rates))
+    shown = in_order(everyday * array_of(model.valence))
     gap = valence - shown  # NaN where either side is: then every comparison below is False
     needed = np.where(deflection, model.said_positive_with_deflection, model.said_positive)
     masking = (valence >= needed) & (shown <= model.shown_negative) & (gap >= model.minimum_gap)
@@ -51,10 +50,7 @@ def compare(
 
 def _reweighted(emotions: Floats, ratio: Floats) -> Floats:
     odds = emotions * ratio
-    total = np.zeros(len(odds))
-    for column in range(len(KNOWN_EMOTIONS)):
-        total = total + odds[:, column]
-    shares: Floats = odds / total[:, None]
+    shares: Floats = odds / in_order(odds)[:, None]
     return shares
 
 

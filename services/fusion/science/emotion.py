@@ -5,40 +5,37 @@ them.
 import numpy as np
 
 from services.fusion.science.inputs import Booleans, Floats
-from services.fusion.science.model import EmotionModel, StackerWeights
+from services.fusion.science.model import EmotionModel, StackerWeights, array_of
+from services.fusion.science.sums import in_order
 from services.fusion.vocabulary import KNOWN_EMOTIONS
 
 
 def stack(model: EmotionModel, vision: Floats, audio: Floats, has_vision: Booleans, has_audio: Booleans) -> Floats:
     """Probabilities (n, 6) of KNOWN_EMOTIONS from evidence (n, 6) of each modality; NaN in rows that have neither."""
-    probabilities = np.full(vision.shape, np.nan)
+    scores = np.full(vision.shape, np.nan)
     for weights, rows in (
         (model.vision_only, has_vision & ~has_audio),
         (model.audio_only, has_audio & ~has_vision),
         (model.vision_and_audio, has_vision & has_audio),
     ):
         if rows.any():
-            probabilities[rows] = softmax(_scores(weights, vision[rows], audio[rows]))
-    return probabilities
+            scores[rows] = _scores(weights, vision[rows], audio[rows])
+    return softmax(scores)
 
 
 def _scores(weights: StackerWeights, vision: Floats, audio: Floats) -> Floats:
-    """bias + evidence x weights, added up in a fixed order: a matrix product would differ in its last bits between
-    one row and many.
-    """
-    scores = np.broadcast_to(np.array(weights.bias), vision.shape)
-    for evidence, matrix in ((vision, weights.vision), (audio, weights.audio)):
-        if matrix is not None:
-            for row, column in enumerate(np.array(matrix)):
-                scores = scores + evidence[:, row, None] * column
-    return scores
+    """bias + evidence x weights."""
+    parts = [np.broadcast_to(array_of(weights.bias), (len(vision), 1, len(KNOWN_EMOTIONS)))]
+    parts += [
+        evidence[:, :, None] * array_of(matrix)
+        for evidence, matrix in ((vision, weights.vision), (audio, weights.audio))
+        if matrix is not None
+    ]
+    return in_order(np.concatenate(parts, axis=1))
 
 
 def softmax(scores: Floats) -> Floats:
     """Over the second axis, (n, 6)."""
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    total = np.zeros(len(powers))
-    for column in range(len(KNOWN_EMOTIONS)):
-        total = total + powers[:, column]
-    shares: Floats = powers / total[:, None]
+    shares: Floats = powers / in_order(powers)[:, None]
     return shares

@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
@@ -31,6 +31,14 @@ STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 class ModelError(ValueError):
     """The document is no model, or not the one that its checksum was made for."""
+
+
+@lru_cache(maxsize=1024)
+def array_of(numbers: tuple[Any, ...]) -> Floats:
+    """Of a model's numbers, which come again and again."""
+    array = np.array(numbers, np.float64)
+    array.flags.writeable = False
+    return array
 
 
 @checked_dataclass(config=STRICT, frozen=True)
@@ -102,6 +110,11 @@ class EmotionModel:
             raise ValueError("labels must be the known emotions in the order of their numbers")
         if set(self.trust) != {emotion.label for emotion in Emotion}:
             raise ValueError("trust must name each of the ten emotions")
+
+    @cached_property
+    def trust_array(self) -> Floats:
+        """(10,), by the emotions' numbers."""
+        return np.array([self.trust[emotion.label] for emotion in Emotion])
 
 
 @checked_dataclass(config=STRICT, frozen=True)

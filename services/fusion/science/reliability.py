@@ -1,20 +1,17 @@
 """From what one modality says to what that is worth as evidence of an emotion."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from services.fusion.science.inputs import Booleans, Floats, Integers, Strings
-from services.fusion.science.model import EmotionModel, ModalityReliability, VersionReliability
+from services.fusion.science.model import EmotionModel, ModalityReliability, VersionReliability, array_of
+from services.fusion.science.sums import in_order
 from services.fusion.vocabulary import KNOWN_EMOTIONS, Emotion
 
 # Hopeless, resigned and numb are shades of sadness that no data set has; surprise speaks for none of the six.
-_COUNTS_AS = {
-    **{emotion: emotion for emotion in KNOWN_EMOTIONS},
-    Emotion.HOPELESS: Emotion.SAD,
-    Emotion.RESIGNED: Emotion.SAD,
-    Emotion.NUMB: Emotion.SAD,
-}
+_SADNESS = (Emotion.SAD, Emotion.HOPELESS, Emotion.RESIGNED, Emotion.NUMB)
+_TRUSTED = (*KNOWN_EMOTIONS, *_SADNESS[1:])
 
 
 def evidence(
@@ -33,40 +30,53 @@ def evidence(
     preferred it. What an edge model of a version in `versions` says is read as that version means it. What isn't
     trusted becomes what a prediction that says nothing looks like.
     """
-    trust = np.array([model.trust[label.label] for label in Emotion])
-    typical = np.array(reliability.typical)
-    spread = np.array(reliability.spread)
-
-    total = np.zeros(len(emotion))
-    for number in range(len(Emotion)):
-        total = total + distribution[:, number]
+    trust, total = model.trust_array, in_order(distribution)
     has_distribution = total > 0.0
-    share = distribution / np.where(has_distribution, total, 1.0)[:, None]
-
-    stated = np.zeros((len(emotion), len(KNOWN_EMOTIONS)))
-    trusted = np.zeros(len(emotion))
-    for label, known in _COUNTS_AS.items():
-        column = KNOWN_EMOTIONS.index(known)
-        part = share[:, label - 1] * trust[label - 1]
-        stated[:, column] = stated[:, column] + part
-        trusted = trusted + part
-
-        only_label = np.where(~has_distribution & (emotion == label), trust[label - 1], 0.0)
-        stated[:, column] = stated[:, column] + only_label * confidence
-        stated = stated + (only_label * (1.0 - confidence))[:, None] * spread[column]
-        trusted = trusted + only_label
+    stated, trusted = _of_distributions(trust, distribution / np.where(has_distribution, total, 1.0)[:, None])
+    labels = ~has_distribution
+    if labels.any():
+        stated[labels], trusted[labels] = _of_labels(trust, reliability, emotion[labels], confidence[labels])
     for version, fitted in versions.items():
         rows = model_version == version
         stated[rows] = _as_meant(fitted, stated[rows])
-    return stated + (1.0 - trusted)[:, None] * typical, trusted
+    return stated + (1.0 - trusted)[:, None] * array_of(reliability.typical), trusted
+
+
+def _of_distributions(trust: Floats, share: Floats) -> tuple[Floats, Floats]:
+    """Of n that sum to 1, or of nothing."""
+    trusted = share * trust
+    stated = trusted[:, _places(KNOWN_EMOTIONS)]
+    stated[:, KNOWN_EMOTIONS.index(Emotion.SAD)] = in_order(trusted[:, _places(_SADNESS)])
+    return stated, in_order(trusted[:, _places(_TRUSTED)])
+
+
+def _of_labels(
+    trust: Floats, reliability: ModalityReliability, emotion: Integers, confidence: Floats
+) -> tuple[Floats, Floats]:
+    """Of n labels without a distribution."""
+    column = _COLUMN[emotion - 1]
+    trusted = np.where(column >= 0, trust[emotion - 1], 0.0)
+    stated = (np.arange(len(KNOWN_EMOTIONS)) == column[:, None]) * (trusted * confidence)[:, None]
+    return stated + (trusted * (1.0 - confidence))[:, None] * array_of(reliability.spread)[column], trusted
+
+
+def _places(emotions: Sequence[Emotion]) -> list[int]:
+    """In arrays of ten."""
+    return [emotion - 1 for emotion in emotions]
+
+
+# By the place of a label: where it counts among KNOWN_EMOTIONS, or -1.
+_COLUMN = np.array(
+    [
+        KNOWN_EMOTIONS.index(Emotion.SAD if label in _SADNESS else label) if label in _TRUSTED else -1
+        for label in Emotion
+    ]
+)
 
 
 def _as_meant(version: VersionReliability, stated: Floats) -> Floats:
-    """A matrix product, added up in a fixed order."""
-    meant = np.zeros_like(stated)
-    for label, evidence_of_label in enumerate(np.array(version.evidence)):
-        meant = meant + stated[:, label, None] * evidence_of_label
-    return meant
+    """A matrix product."""
+    return in_order(stated[:, :, None] * array_of(version.evidence))
 
 
 def is_fitted(versions: Mapping[str, VersionReliability], model_version: Strings) -> Booleans:

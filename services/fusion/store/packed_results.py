@@ -8,15 +8,18 @@ from uuid import UUID
 import numpy as np
 
 from libs.common.byte_rows import ByteRows, Bytes
-from libs.common.db.copying import NULL, add_fields, boolean, microseconds, numeric, sized, timestamp, words
+from libs.common.db.copying import add_fields, boolean, microseconds, numeric, sized, timestamp, words
 from libs.common.ids import DerivedIds
-from services.fusion.columns import SUBSETS, FusedColumns
+from services.fusion.columns import NUMBERS, FusedColumns, Modalities, modalities_in
 from services.fusion.fold import ChunkResult
 from services.fusion.science.inputs import Floats
 from services.fusion.science.session_state import LevelCause
 from services.fusion.store.result_rows import COLUMNS, modalities_used
 from services.fusion.vocabulary import SHOWING_MODALITIES, Direction, Emotion, Level
 
+_ROUNDED = ("score", "confidence")  # the first of NUMBERS
+_ID = Struct(">i16s")
+_ROUNDED = ("score", "confidence")  # the first of NUMBERS
 _ID = Struct(">i16s")
 _BEFORE_ID = Struct(">hi").pack(len(COLUMNS), 16)
 _PLACE_AND_STATE = Struct(f">{len(_BEFORE_ID)}s16s{2 * _ID.size}si16s" + 3 * "iq" + "iiiq" + 3 * "id")
@@ -67,42 +70,46 @@ def _verdict(level: Level, model_version: str, arithmetic: str, cause: LevelCaus
 
 
 def fused_fields(columns: FusedColumns) -> Sequence[bytes]:
-    """The fields of each chunk from exact_score to shown_valence."""
-    rows = ByteRows(len(columns.numbers))
-    add_fields(rows, columns.numbers)
-    for shares in columns.numbers[:, 0], columns.numbers[:, 1]:
-        rows.add(_rounded(shares))
-    rows.add_choice(_MODALITIES_USED, columns.subset)
-    for modality in SHOWING_MODALITIES:
-        known, fitted = columns.contributes[:, modality - 1], columns.fitted[:, modality - 1]
-        rows.add_choice(_FITTED, np.where(known, 1 + fitted, 0))
-    rows.add_choice(_EMOTIONS, columns.shown_emotion)
-    rows.add_choice(_DIRECTIONS, columns.direction)
-    rows.add_choice(_FLOORS, columns.floor)
-    rows.add_choice(_CUES, columns.critical_cue.astype(np.int64))
-    of_modality = columns.contributions.shape[2]
-    contributions = columns.contributions.reshape(len(columns.numbers), -1)
-    add_fields(rows, contributions, np.repeat(columns.contributes, of_modality, axis=1))
-    add_fields(rows, columns.emotions, ~np.isnan(columns.emotions))
-    add_fields(rows, columns.valences, ~np.isnan(columns.valences))
+    """The fields of each chunk from exact_score to critical_cue."""
+    count, _, parts = columns.contributions.shape
+    doubles = np.concatenate(
+        (columns.numbers, columns.contributions.reshape(count, -1), columns.emotions, columns.valences), axis=1
+    )
+    known = ~np.isnan(doubles)
+    contributed = slice(len(NUMBERS), len(NUMBERS) + columns.contributes.shape[1] * parts)
+    known[:, contributed] = columns.contributes.repeat(parts, axis=1)
+    rows = ByteRows(count)
+    add_fields(rows, doubles, known)
+    rows.add(_rounded(columns.numbers[:, : len(_ROUNDED)]))
+    rows.add_words([_said(*words_of) for words_of in columns.in_words()])
     return rows.rows()
 
 
-# Fields by the numbers of what they say.
-_EMOTIONS = (NULL, *(words(emotion.label) for emotion in Emotion))
-_DIRECTIONS = (NULL, *(words(direction.label) for direction in Direction))
-_FLOORS = (NULL, *(words(level.label) for level in Level))
-_CUES = (boolean(False), boolean(True))
-_FITTED = (NULL, boolean(False), boolean(True))
-_MODALITIES_USED = [sized(b"\x01" + modalities_used(used).encode()) for used in SUBSETS]  # the version of jsonb
-
-
 def _rounded(shares: Floats) -> Bytes:
-    """Fields of four decimals, (n, m), from n in [0, 1]; rounded as decimals are, which a product isn't."""
-    return _numerics()[np.rint([10_000 * round(share, 4) for share in shares.tolist()]).astype(np.int64)]
+    """Fields of four decimals from shares (n, m); rounded as decimals are, which a product isn't."""
+    rounded = [round(share, 4) for share in shares.ravel().tolist()]
+    return _numerics()[np.rint(np.multiply(rounded, 10_000)).astype(np.int64)].reshape(len(shares), -1)
 
 
 @lru_cache
 def _numerics() -> Bytes:
     fields = [numeric(ten_thousandths) for ten_thousandths in range(10_001)]
     return np.frombuffer(b"".join(fields), np.uint8).reshape(len(fields), -1)
+
+
+@lru_cache(maxsize=4096)
+def _said(
+    contributes: Modalities, fitted: Modalities, shown_emotion: int, direction: int, floor: int, critical_cue: bool
+) -> bytes:
+    """The columns from modalities_used to critical_cue."""
+    used = modalities_in(contributes)
+    return b"".join(
+        (
+            sized(b"\x01" + modalities_used(used).encode()),  # the version of jsonb
+            *(boolean(fitted[one - 1] if one in used else None) for one in SHOWING_MODALITIES),
+            words(Emotion(shown_emotion).label if shown_emotion else None),
+            words(Direction(direction).label),
+            words(Level(floor).label if floor else None),
+            boolean(critical_cue),
+        )
+    )

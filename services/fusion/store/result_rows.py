@@ -25,6 +25,10 @@ _FUSED_COLUMNS = (
     "prior_logit",
     "evidence",
     "dissonance_score",
+    *(f"{modality.label}_{part}" for modality in Modality for part in CONTRIBUTION_PARTS),
+    *_EMOTION_COLUMNS,
+    "said_valence",
+    "shown_valence",
     "final_score",
     "confidence",
     "modalities_used",
@@ -33,10 +37,6 @@ _FUSED_COLUMNS = (
     "dissonance_direction",
     "level_floor",
     "critical_cue",
-    *(f"{modality.label}_{part}" for modality in Modality for part in CONTRIBUTION_PARTS),
-    *_EMOTION_COLUMNS,
-    "said_valence",
-    "shown_valence",
 )
 COLUMNS = (
     "id",
@@ -97,6 +97,10 @@ def _fused_cells(fused: FusedChunk) -> tuple[Any, ...]:
         fused.prior_logit,
         fused.evidence,
         fused.dissonance_score,
+        *_contribution_cells(fused),
+        *(fused.emotions or _NO_EMOTIONS),
+        fused.said_valence,
+        fused.shown_valence,
         four_decimals(fused.score),
         four_decimals(fused.confidence),
         modalities_used(tuple(part.modality for part in fused.contributions)),
@@ -105,10 +109,6 @@ def _fused_cells(fused: FusedChunk) -> tuple[Any, ...]:
         fused.direction.label,
         fused.floor and fused.floor.label,
         fused.critical_cue,
-        *_contribution_cells(fused),
-        *(fused.emotions or _NO_EMOTIONS),
-        fused.said_valence,
-        fused.shown_valence,
     )
 
 

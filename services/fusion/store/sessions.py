@@ -185,17 +185,23 @@ def row_of(tail: SessionTail) -> tuple[Any, ...]:
     )
 
 
+# Calling an enum costs as much as reading a column.
+_LEVELS = {level.label: level for level in Level}
+_CAUSES = {cause.value: cause for cause in LevelCause}
+_DIRECTIONS = {int(direction): direction for direction in Direction}
+
+
 def _tail_in(row: "asyncpg.Record") -> SessionTail:
     state = SessionState(
         evidence_logit=row["state_logit"],
         evidence_seconds=row["state_seconds"],
         score=row["session_score"],
-        level=Level[row["level"].upper()],
-        cause=LevelCause(row["level_cause"]),
+        level=_LEVELS[row["level"]],
+        cause=_CAUSES[row["level_cause"]],
         capture_end_time=row["capture_end_time"],
         critical_until=row["critical_until"],
         high_until=row["high_until"],
-        judged=tuple(zip(row["judged_chunk_ids"], map(Direction, row["judged_directions"]), strict=True)),
+        judged=tuple(zip(row["judged_chunk_ids"], map(_DIRECTIONS.__getitem__, row["judged_directions"]), strict=True)),
     )
     return SessionTail(
         session_id=row["session_id"],
