@@ -16,9 +16,16 @@ def to_datetime(timestamp: Timestamp) -> datetime:
     return _moment(timestamp.seconds, timestamp.nanos)
 
 
-@lru_cache(maxsize=16_384)  # a chunk begins where the one before it ended, and the same object is quick to look up
+def to_shared_datetime(timestamp: Timestamp) -> datetime:
+    """Of times that come again, as the end of a chunk is where the next begins: the same object, quick to look up."""
+    return _shared_moment(timestamp.seconds, timestamp.nanos)
+
+
 def _moment(seconds: int, nanos: int) -> datetime:
     return _EPOCH + _MICROSECOND * (seconds * 1_000_000 + nanos // 1000)
+
+
+_shared_moment = lru_cache(maxsize=16_384)(_moment)
 
 
 def to_timestamp(moment: datetime) -> Timestamp:

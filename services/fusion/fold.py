@@ -204,16 +204,14 @@ class SessionFold:
 
     def changes(self) -> Sequence[ChangedResult]:
         """What is to be written, in the order of capture."""
-        return [
-            ChangedResult(
-                result=result,
-                is_stored=result.chunk_id in self.stored,
-                is_explained=_is_explained(self._standing_before(place), result.standing),
-                finding=finding_of(self._models.versions[result.model_version], result),
-            )
-            for place, result in enumerate(self._results)
-            if result.chunk_id in self._changed
-        ]
+        changes, before = [], self._before
+        for result in self._results:
+            if result.chunk_id in self._changed:
+                finding = finding_of(self._models.versions[result.model_version], result)
+                is_stored = result.chunk_id in self.stored
+                changes.append(ChangedResult(result, is_stored, _is_explained(before, result.standing), finding))
+            before = result.standing
+        return changes
 
 
 def advanced(model: FusionModel, before: SessionState, result: ChunkResult) -> ChunkResult:

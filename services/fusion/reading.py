@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from libs.common.ids import parsed_id
-from libs.common.timestamps import to_datetime
+from libs.common.timestamps import to_datetime, to_shared_datetime
 from libs.common.values import maker
 from quietus.common.v1.types_pb2 import Emotion as EmotionNumber
 from quietus.common.v1.types_pb2 import EmotionDistribution
@@ -72,8 +72,14 @@ def _chunks(messages: Iterable[PredictionMessage]) -> Sequence[ChunkInputs]:
         chunk_id, modality = message.chunk_id, message.WhichOneof("modality")
         chunk = chunks.get(chunk_id)
         if chunk is None:
-            start_time, end_time = to_datetime(message.capture_start_time), to_datetime(message.capture_end_time)
-            chunk = chunks[chunk_id] = [parsed_id(chunk_id), start_time, end_time, None, None, None]
+            chunk = chunks[chunk_id] = [
+                parsed_id(chunk_id),
+                to_shared_datetime(message.capture_start_time),
+                to_shared_datetime(message.capture_end_time),
+                None,
+                None,
+                None,
+            ]
         place, read = _READ[modality]
         if chunk[place] is not None:
             raise ValueError("the second prediction of a modality")

@@ -7,7 +7,6 @@ import numpy as np
 from services.fusion.science.inputs import Booleans, Floats
 from services.fusion.science.model import EmotionModel, StackerWeights, array_of
 from services.fusion.science.sums import in_order
-from services.fusion.vocabulary import KNOWN_EMOTIONS
 
 
 def stack(model: EmotionModel, vision: Floats, audio: Floats, has_vision: Booleans, has_audio: Booleans) -> Floats:
@@ -24,14 +23,15 @@ def stack(model: EmotionModel, vision: Floats, audio: Floats, has_vision: Boolea
 
 
 def _scores(weights: StackerWeights, vision: Floats, audio: Floats) -> Floats:
-    """bias + evidence x weights."""
-    parts = [np.broadcast_to(array_of(weights.bias), (len(vision), 1, len(KNOWN_EMOTIONS)))]
-    parts += [
-        evidence[:, :, None] * array_of(matrix)
-        for evidence, matrix in ((vision, weights.vision), (audio, weights.audio))
-        if matrix is not None
-    ]
-    return in_order(np.concatenate(parts, axis=1))
+    """bias + evidence x weights, added up in a fixed order: a matrix product would differ in its last bits between
+    one row and many.
+    """
+    scores = np.broadcast_to(array_of(weights.bias), vision.shape)
+    for evidence, matrix in ((vision, weights.vision), (audio, weights.audio)):
+        if matrix is not None:
+            for row, column in enumerate(array_of(matrix)):
+                scores = scores + evidence[:, row, None] * column
+    return scores
 
 
 def softmax(scores: Floats) -> Floats:

@@ -108,14 +108,17 @@ class InputArrays:
         vision = _columns(Shown, [chunk.vision or _NOTHING_SHOWN for chunk in chunks])
         audio = _columns(Shown, [chunk.audio or _NOTHING_SHOWN for chunk in chunks])
         text = _columns(Said, [chunk.text or _NOTHING_SAID for chunk in chunks])
-        cues = np.array([_cues(signals) for signals in text.signals], np.bool_).reshape(-1, 3)
+        cues = np.fromiter(chain.from_iterable(map(_cues, text.signals)), np.bool_, 3 * len(chunks)).reshape(-1, 3)
+        present = (
+            [chunk.vision is not None for chunk in chunks],
+            [chunk.audio is not None for chunk in chunks],
+            [chunk.text is not None for chunk in chunks],
+        )
         return cls(
-            present=np.array([[part is not None for part in chunk.contents] for chunk in chunks], np.bool_).reshape(
-                -1, 3
-            ),
+            present=np.array(present, np.bool_).T.copy(),
             probability=_side_by_side(vision.probability, audio.probability, text.probability),
             confidence=_side_by_side(vision.confidence, audio.confidence, text.confidence),
-            emotion=_side_by_side(vision.emotion, audio.emotion).astype(np.int64),
+            emotion=np.fromiter(chain(vision.emotion, audio.emotion), np.int64).reshape(2, -1).T.copy(),
             distribution=np.stack([_distributions(vision.distribution), _distributions(audio.distribution)], axis=1),
             model_version=np.array([vision.model_version, audio.model_version], np.object_).T,
             text_level=np.array(text.level, np.int64),

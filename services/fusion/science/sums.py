@@ -8,6 +8,6 @@ from services.fusion.science.inputs import Floats
 
 
 def in_order(values: Floats) -> Floats:
-    """Over the second axis, (n, m) or (n, m, k), from the first to the last."""
+    """(n,) from (n, m): over the second axis, from the first to the last."""
     total: Floats = np.add.accumulate(values, axis=1)[:, -1] + 0.0  # as if it had begun with 0: not with a -0
     return total

@@ -1,8 +1,9 @@
 """chunk_inputs: what ingest told of chunks. Reads go by the primary key, and so within one session."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from itertools import starmap
 from typing import TypeAlias
 from uuid import UUID
 
@@ -23,11 +24,21 @@ WHERE i.session_id = old.session_id AND i.chunk_id = old.chunk_id AND i.batch_nu
 _Key: TypeAlias = tuple[UUID, UUID, int]  # session_id, chunk_id, batch_number
 
 
-async def write(tx: Transaction, batches: Iterable[ClientBatch], stored: Mapping[UUID, Collection[UUID]]) -> None:
-    """What each batch brings of each chunk; all of it is new. `stored`: by session, chunks that were there before.
+async def write(tx: Transaction, batches: Sequence[ClientBatch], stored: Mapping[UUID, Collection[UUID]]) -> None:
+    """What each batch brings of each chunk; all of it is new. `stored`: by session, chunks that were there before."""
+    numbers = {(batch.session_id, batch.batch_number) for batch in batches}
+    if len(numbers) < len(batches) or any(stored.values()):
+        brought = await _brought_again(tx, batches, stored)
+    else:
+        brought = [(batch, chunk) for batch in batches for chunk in batch.chunks]
+    await copy_rows(tx, "chunk_inputs", input_rows.COLUMNS, starmap(input_rows.packed, brought))
 
-    A sender that lost count numbers two batches alike. What both bring of a chunk is one row, received when the first
-    was.
+
+async def _brought_again(
+    tx: Transaction, batches: Sequence[ClientBatch], stored: Mapping[UUID, Collection[UUID]]
+) -> Sequence[tuple[ClientBatch, ChunkInputs]]:
+    """A sender that lost count numbers two batches alike. What both bring of a chunk is one row, received when the
+    first was.
     """
     brought: dict[_Key, tuple[ClientBatch, ChunkInputs]] = {}
     for batch in batches:
@@ -40,8 +51,7 @@ async def write(tx: Transaction, batches: Iterable[ClientBatch], stored: Mapping
         key = row["session_id"], row["chunk_id"], row["batch_number"]
         batch, chunk = brought[key]
         brought[key] = replace(batch, receive_time=row["receive_time"]), input_rows.inputs_in(row).joined(chunk)
-    rows = (input_rows.packed(batch, chunk) for batch, chunk in brought.values())
-    await copy_rows(tx, "chunk_inputs", input_rows.COLUMNS, rows)
+    return list(brought.values())
 
 
 async def expire(tx: Transaction, before: UUID) -> Sequence[UUID]:
