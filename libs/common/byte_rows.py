@@ -12,7 +12,7 @@ Booleans = NDArray[np.bool_]
 
 
 class ByteRows:
-    """n rows, filled from left to right."""
+    """n rows, at least one, filled from left to right."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -27,10 +27,10 @@ class ByteRows:
         self._parts.append(part)
         self._kept.append(kept)
 
-    def add_words(self, words: Sequence[bytes]) -> None:
+    def add_strings(self, strings: Sequence[bytes]) -> None:
         """One to each row, of any length."""
-        padded = np.array(words, np.bytes_)
-        lengths = np.fromiter(map(len, words), np.int64, len(words))
+        padded = np.array(strings, np.bytes_)
+        lengths = np.fromiter(map(len, strings), np.int64, len(strings))
         self.add(padded, np.arange(padded.itemsize) < lengths[:, None])
 
     def rows(self) -> Sequence[bytes]:

@@ -20,8 +20,8 @@ _NO_EMOTIONS = (np.nan,) * len(KNOWN_EMOTIONS)
 
 @dataclass(frozen=True, slots=True)
 class FusedColumns:
-    """n chunks. The second axis of what modalities add is the modality (its number less 1); what lacks holds 0, a value
-    that isn't known NaN.
+    """n chunks. The second axis of what modalities add is the modality (its number less 1); of one that doesn't
+    contribute it holds anything. A value that isn't known is NaN.
     """
 
     numbers: Floats  # (n, 6), in the order of NUMBERS
@@ -35,8 +35,8 @@ class FusedColumns:
     floor: Integers  # (n,), level that the words demand, or NO_FLOOR
     critical_cue: Booleans  # (n,)
 
-    def in_words(self) -> Iterable[tuple[Modalities, Modalities, int, int, int, bool]]:
-        """Of each chunk what has few values: contributes, fitted, shown_emotion, direction, floor, critical_cue."""
+    def few_valued(self) -> Iterable[tuple[Modalities, Modalities, int, int, int, bool]]:
+        """Of each chunk: contributes, fitted, shown_emotion, direction, floor, critical_cue."""
         return zip(
             map(tuple, self.contributes.tolist()),
             map(tuple, self.fitted.tolist()),

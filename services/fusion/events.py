@@ -99,7 +99,7 @@ def _verdict(revision: int, level: Level, model_version: str) -> bytes:
 
 
 def fused_parts(columns: FusedColumns) -> Sequence[bytes]:
-    """What a FusionResult says of each chunk by itself."""
+    """What a FusionResult says of each chunk by itself; of one chunk at least."""
     count = len(columns.numbers)
     rows = ByteRows(count)
     rows.add(_tagged(columns.numbers[:, _TOLD_NUMBERS], _NUMBER_TAGS))
@@ -110,12 +110,14 @@ def fused_parts(columns: FusedColumns) -> Sequence[bytes]:
     emotions = np.empty(count, _EMOTIONS)
     emotions["head"], emotions["shares"] = _EMOTIONS_HEAD, columns.emotions
     rows.add(emotions, ~np.isnan(columns.emotions[:, :1]))
-    rows.add_words([_said(contributes, direction, cue) for contributes, _, _, direction, _, cue in columns.in_words()])
+    rows.add_strings(
+        [_few_valued(contributes, direction, cue) for contributes, _, _, direction, _, cue in columns.few_valued()]
+    )
     return rows.rows()
 
 
 @lru_cache(maxsize=256)
-def _said(contributes: Modalities, direction: int, critical_cue: bool) -> bytes:
+def _few_valued(contributes: Modalities, direction: int, critical_cue: bool) -> bytes:
     used = modalities_in(contributes)
     return FusionResult(
         lacking=[

@@ -152,7 +152,7 @@ class SessionFold:
         return told
 
     def _grow(self, batch_number: int, chunk: ChunkInputs, fused: FusedChunk) -> ChunkResult:
-        """At the session's end, as most chunks come."""
+        """At the session's end, as most chunks come: the same as if it were placed and the rest then advanced."""
         model, before = self._models.active, self._standing_before(len(self._results))
         state = advance(model, before.state, chunk, fused)
         result = ChunkResult(

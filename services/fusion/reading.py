@@ -123,6 +123,8 @@ def _shares_behind(head: bytes) -> tuple[Callable[[bytes], tuple[float, ...]], C
     labels, shares = [EmotionNumber.ValueType(label) for label in head[2:-2]], head[-1] // 4
     if EmotionDistribution(labels=labels, probabilities=[0.0] * shares).SerializeToString()[: len(head)] != head:
         raise ValueError("labels without shares, or of no emotion")
+    if len(set(labels)) < len(labels):
+        raise ValueError("a label twice")
     places = [shares] * len(_EMOTIONS)
     for label, place in zip(labels, range(shares), strict=True):
         places[_EMOTIONS[label] - 1] = place

@@ -25,8 +25,8 @@ def test_what_is_denied_to_a_row_is_denied_to_all_its_bytes() -> None:
     assert rows.rows() == [b"\x01\x02", b""]
 
 
-def test_words_keep_their_lengths_and_their_zeros() -> None:
+def test_strings_keep_their_lengths_and_their_zeros() -> None:
     rows = ByteRows(4)
-    rows.add_words([b"", b"a\x00", b"\x00", b"abc"])
-    rows.add_words([b""] * 4)
+    rows.add_strings([b"", b"a\x00", b"\x00", b"abc"])
+    rows.add_strings([b""] * 4)
     assert rows.rows() == [b"", b"a\x00", b"\x00", b"abc"]

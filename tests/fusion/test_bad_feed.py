@@ -42,6 +42,11 @@ def twice(batch: PredictionBatch) -> None:
     batch.predictions.append(batch.predictions[0])
 
 
+def repeat_label(vision: predictions_pb2.VisionPrediction, times: int) -> None:
+    labels = [types_pb2.EMOTION_SAD] * times
+    vision.distribution.CopyFrom(types_pb2.EmotionDistribution(labels=labels, probabilities=[1 / times] * times))
+
+
 def another_window(batch: PredictionBatch) -> None:
     """The first chunk's id, at another time."""
     for one in batch.predictions:
@@ -62,6 +67,8 @@ FAULTS: Mapping[str, Callable[[PredictionBatch], Any]] = {
     "no label": lambda batch: _vision(batch).distribution.labels.__setitem__(0, 0),
     "an unknown label": lambda batch: _vision(batch).distribution.labels.__setitem__(0, 77),
     "an unknown label of two bytes": lambda batch: _vision(batch).distribution.labels.__setitem__(0, 300),
+    "a label twice": lambda batch: repeat_label(_vision(batch), 2),
+    "forty labels": lambda batch: repeat_label(_vision(batch), 40),
     "labels alone": lambda batch: _vision(batch).distribution.ClearField("probabilities"),
     "shares alone": lambda batch: _vision(batch).distribution.ClearField("labels"),
     "more labels than shares": lambda batch: _vision(batch).distribution.labels.append(types_pb2.EMOTION_SAD),

@@ -3,6 +3,7 @@ chunks themselves, as late ones make it of what was stored.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -12,19 +13,34 @@ from services.fusion.columns import FusedColumns, FusedParts
 from services.fusion.events import fused_parts
 from services.fusion.science.fuse import chunks_of, fuse, fuse_chunks
 from services.fusion.science.inputs import ChunkInputs, InputArrays
+from services.fusion.science.model import FusionModel, VersionReliability
 from services.fusion.store.packed_results import fused_fields
+from services.fusion.vocabulary import KNOWN_EMOTIONS
 from tests.fusion import make
 from tests.fusion.make import MODEL
 
 Make = Callable[[FusedColumns], Sequence[bytes]]
 MAKES: Sequence[Make] = (fused_fields, fused_parts)
+UNCHANGED = tuple(tuple(float(row == column) for column in KNOWN_EMOTIONS) for row in KNOWN_EMOTIONS)
+FITTED = VersionReliability(
+    origin="fitted",
+    source=MODEL.emotion.source,
+    people=1,
+    predictions=1,
+    prior_strength=1.0,
+    confusion=UNCHANGED,  # type: ignore[arg-type]  # six of six
+    evidence=UNCHANGED,  # type: ignore[arg-type]
+)
+# With a table for the version of make.any_shown(), as a face.
+KNOWING = replace(MODEL, emotion=replace(MODEL.emotion, vision_versions={make.shown().model_version: FITTED}))
 
 
+@pytest.mark.parametrize("model", [MODEL, KNOWING], ids=["no version is fitted", "a version is fitted"])
 @pytest.mark.parametrize("make_parts", MAKES)
 @given(st.lists(make.any_chunk(), min_size=1, max_size=5))
-def test_arrays_and_chunks_say_the_same(make_parts: Make, chunks: list[ChunkInputs]) -> None:
-    fused = fuse(MODEL, InputArrays.of(chunks))
-    assert make_parts(FusedColumns.of_arrays(MODEL, fused)) == make_parts(FusedColumns.of(chunks_of(MODEL, fused)))
+def test_arrays_and_chunks_say_the_same(make_parts: Make, model: FusionModel, chunks: list[ChunkInputs]) -> None:
+    fused = fuse(model, InputArrays.of(chunks))
+    assert make_parts(FusedColumns.of_arrays(model, fused)) == make_parts(FusedColumns.of(chunks_of(model, fused)))
 
 
 @pytest.mark.parametrize("make_parts", MAKES)
@@ -50,3 +66,11 @@ def test_parts_are_found_by_the_chunk_itself_and_made_once() -> None:
     assert parts.of([*reversed(chunks), chunks[1]]) == [*reversed(expected), expected[1]]
     assert parts.of(()) == []
     assert made == [2, 2]
+
+
+def test_another_chunk_in_the_place_of_one_that_is_gone_is_not_taken_for_it() -> None:
+    parts = FusedParts(fused_fields)
+    for number in range(20):
+        (chunk,) = fuse_chunks(MODEL, InputArrays.of([make.chunk(0, text=make.said(number / 20))]))
+        assert parts.of([chunk]) == fused_fields(FusedColumns.of([chunk]))
+        del chunk

@@ -112,7 +112,10 @@ async def test_two_batches_of_one_number_are_fused_like_any_others(
 ) -> None:
     """A sender that lost count, or sends a batch again with more in it."""
     parts = predictions(chunk(0, shown(Emotion.SAD, 0.7), shown(probability=0.4), said(0.6, signals=CRISIS)))
-    alike = [batch(1, one) for one in (*parts, *predictions(chunk(1, text=said(0.2))))]
+    alike = [
+        replace(batch(1, one), receive_time=make.START + timedelta(minutes=minute))
+        for minute, one in enumerate((*parts, *predictions(chunk(1, text=said(0.2)))), start=1)
+    ]
     counted = [replace(one, batch_number=number) for number, one in enumerate(alike, start=1)]
     for slice_, batches in ((database, alike), (second_database, counted)):
         events = [committed(one) for one in batches]
@@ -120,8 +123,9 @@ async def test_two_batches_of_one_number_are_fused_like_any_others(
     for name in ("fusion_results", "session_states", "llm_explanations", "dissonance_records"):
         assert await table(database, name, "batch_number") == await table(second_database, name, "batch_number")
     brought = [row for row in await table(database, "chunk_inputs") if row["chunk_id"] == alike[0].chunks[0].chunk_id]
-    assert [(row["vision_emotion"], row["audio_probability"], row["text_probability"]) for row in brought] == [
-        (Emotion.SAD, 0.4, 0.6)
+    columns = ("receive_time", "vision_emotion", "audio_probability", "text_probability")
+    assert [tuple(row[column] for column in columns) for row in brought] == [
+        (alike[0].receive_time, Emotion.SAD, 0.4, 0.6)
     ]
 
 

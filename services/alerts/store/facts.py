@@ -18,8 +18,11 @@ MOST_SESSIONS = 100
 PersonsSession = tuple[UUID, UUID]  # user_id, session_id
 
 _ALARMED = """
-SELECT DISTINCT user_id, session_id FROM unnest($1::uuid[], $2::uuid[]) AS wanted (user_id, session_id)
-JOIN risk_facts f USING (user_id, session_id) WHERE f.risk_level >= $3
+SELECT user_id, session_id FROM unnest($1::uuid[], $2::uuid[]) AS wanted (user_id, session_id)
+WHERE EXISTS (
+    SELECT FROM risk_facts f
+    WHERE f.user_id = wanted.user_id AND f.session_id = wanted.session_id AND f.risk_level >= $3
+)
 """
 
 

@@ -114,7 +114,7 @@ class EmotionModel:
     @cached_property
     def trust_array(self) -> Floats:
         """(10,), by the emotions' numbers."""
-        return np.array([self.trust[emotion.label] for emotion in Emotion])
+        return array_of(tuple(self.trust[emotion.label] for emotion in Emotion))
 
 
 @checked_dataclass(config=STRICT, frozen=True)

@@ -57,7 +57,9 @@ class FusedBatches:
 
 
 async def _told(batches: Sequence[ClientBatch], fused: FusedBatches) -> Sequence[bytes]:
-    """Made while Postgres takes the rows, and a few at a time, so that it doesn't wait for the next ones."""
+    """Made while Postgres takes the rows: what chunks say by themselves of all at once (two milliseconds for a
+    thousand), the rest a few at a time, so that it doesn't wait long for the next ones.
+    """
     parts = iter(fused.said_by(fused_parts).of([result.fused for changed in fused.changed for result in changed]))
     events: list[bytes] = []
     for batch, changed in zip(batches, fused.changed, strict=True):

@@ -17,9 +17,7 @@ from services.fusion.science.session_state import LevelCause
 from services.fusion.store.result_rows import COLUMNS, modalities_used
 from services.fusion.vocabulary import SHOWING_MODALITIES, Direction, Emotion, Level
 
-_ROUNDED = ("score", "confidence")  # the first of NUMBERS
-_ID = Struct(">i16s")
-_ROUNDED = ("score", "confidence")  # the first of NUMBERS
+_ROUNDED = [NUMBERS.index(name) for name in ("score", "confidence")]
 _ID = Struct(">i16s")
 _BEFORE_ID = Struct(">hi").pack(len(COLUMNS), 16)
 _PLACE_AND_STATE = Struct(f">{len(_BEFORE_ID)}s16s{2 * _ID.size}si16s" + 3 * "iq" + "iiiq" + 3 * "id")
@@ -70,7 +68,7 @@ def _verdict(level: Level, model_version: str, arithmetic: str, cause: LevelCaus
 
 
 def fused_fields(columns: FusedColumns) -> Sequence[bytes]:
-    """The fields of each chunk from exact_score to critical_cue."""
+    """The fields of each chunk from exact_score to critical_cue; of one chunk at least."""
     count, _, parts = columns.contributions.shape
     doubles = np.concatenate(
         (columns.numbers, columns.contributions.reshape(count, -1), columns.emotions, columns.valences), axis=1
@@ -80,13 +78,13 @@ def fused_fields(columns: FusedColumns) -> Sequence[bytes]:
     known[:, contributed] = columns.contributes.repeat(parts, axis=1)
     rows = ByteRows(count)
     add_fields(rows, doubles, known)
-    rows.add(_rounded(columns.numbers[:, : len(_ROUNDED)]))
-    rows.add_words([_said(*words_of) for words_of in columns.in_words()])
+    rows.add(_rounded(columns.numbers[:, _ROUNDED]))
+    rows.add_strings([_few_valued(*values) for values in columns.few_valued()])
     return rows.rows()
 
 
 def _rounded(shares: Floats) -> Bytes:
-    """Fields of four decimals from shares (n, m); rounded as decimals are, which a product isn't."""
+    """Fields of four decimals from shares (n, m), in [0, 1]; rounded as decimals are, which a product isn't."""
     rounded = [round(share, 4) for share in shares.ravel().tolist()]
     return _numerics()[np.rint(np.multiply(rounded, 10_000)).astype(np.int64)].reshape(len(shares), -1)
 
@@ -98,7 +96,7 @@ def _numerics() -> Bytes:
 
 
 @lru_cache(maxsize=4096)
-def _said(
+def _few_valued(
     contributes: Modalities, fitted: Modalities, shown_emotion: int, direction: int, floor: int, critical_cue: bool
 ) -> bytes:
     """The columns from modalities_used to critical_cue."""
