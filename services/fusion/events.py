@@ -141,30 +141,25 @@ def _bytes_in(data: bytes) -> Bytes:
     return np.frombuffer(data, np.uint8)
 
 
+def _tags_of(*doubles: int) -> Bytes:
+    """By their field numbers."""
+    return _bytes_in(b"".join(tag(number, DOUBLE) for number in doubles))
+
+
 _TAGGED = np.dtype([("tag", "u1"), ("value", "<f8")])
 _TOLD_NUMBERS = [NUMBERS.index(name) for name in ("score", "logit", "prior_logit", "confidence", "dissonance_score")]
-_NUMBER_TAGS = _bytes_in(
-    b"".join(
-        tag(number, DOUBLE)
-        for number in (
-            FusionResult.SCORE_FIELD_NUMBER,
-            FusionResult.LOGIT_FIELD_NUMBER,
-            FusionResult.PRIOR_LOGIT_FIELD_NUMBER,
-            FusionResult.CONFIDENCE_FIELD_NUMBER,
-            FusionResult.DISSONANCE_SCORE_FIELD_NUMBER,
-        )
-    )
+_NUMBER_TAGS = _tags_of(
+    FusionResult.SCORE_FIELD_NUMBER,
+    FusionResult.LOGIT_FIELD_NUMBER,
+    FusionResult.PRIOR_LOGIT_FIELD_NUMBER,
+    FusionResult.CONFIDENCE_FIELD_NUMBER,
+    FusionResult.DISSONANCE_SCORE_FIELD_NUMBER,
 )
-_CONTRIBUTION_TAGS = _bytes_in(
-    b"".join(
-        tag(number, DOUBLE)
-        for number in (
-            Contribution.PROBABILITY_FIELD_NUMBER,
-            Contribution.WEIGHT_FIELD_NUMBER,
-            Contribution.CONFIDENCE_FIELD_NUMBER,
-            Contribution.LOGIT_FIELD_NUMBER,
-        )
-    )
+_CONTRIBUTION_TAGS = _tags_of(
+    Contribution.PROBABILITY_FIELD_NUMBER,
+    Contribution.WEIGHT_FIELD_NUMBER,
+    Contribution.CONFIDENCE_FIELD_NUMBER,
+    Contribution.LOGIT_FIELD_NUMBER,
 )
 _MODALITIES = [Contribution(modality=ModalityNumber.ValueType(one)).SerializeToString() for one in Modality]
 _RELIABILITIES = np.stack(

@@ -15,6 +15,7 @@ from services.fusion.models import SHIPPED, read_document
 from services.fusion.science.fuse import fuse_chunks
 from services.fusion.science.inputs import ChunkInputs, Floats, InputArrays, Shown
 from services.fusion.science.model import FusionModel, parse_model
+from services.fusion.science.reliability import evidence
 from services.fusion.vocabulary import KNOWN_EMOTIONS, Emotion, Modality
 from tests.fusion import make
 from tests.fusion.events import apply, committed, table
@@ -122,3 +123,13 @@ def test_a_broken_file_is_refused_with_its_place(content: str, reason: str, tmp_
     path.write_text(content)
     with pytest.raises(PredictionsError, match=reason):
         load(path)
+
+
+def test_surprise_speaks_for_none_of_the_six_however_much_it_is_trusted() -> None:
+    model = replace(MODEL.emotion, trust={**MODEL.emotion.trust, Emotion.SURPRISE.label: 1.0})
+    surprise = np.zeros((2, len(Emotion)))
+    surprise[1, Emotion.SURPRISE - 1] = 1.0  # the first is a label alone
+    labels, sure, versions = np.full(2, int(Emotion.SURPRISE)), np.ones(2), np.array(["", ""], np.object_)
+    stated, trusted = evidence(model, model.vision, {}, labels, sure, surprise, versions)
+    assert trusted.tolist() == [0.0, 0.0]
+    assert (stated == np.array(model.vision.typical)).all()
